@@ -1,0 +1,24 @@
+"""fdl: functional deep learning on JAX, with gradients derived by hand.
+
+Layers are pairs of pure functions over parameter pytrees (`fdl.layer`), gradients stand next to the
+forward pass they belong to (`fdl.rule`), optimizers are pure state transitions (`fdl.optim`).
+"""
+
+from fdl import check, initializers, layers, losses, optim
+from fdl.errors import InputError
+from fdl.layer import Layer, network
+from fdl.rule import Rule, differentiation, rule
+
+__all__ = [
+    "InputError",
+    "Layer",
+    "Rule",
+    "check",
+    "differentiation",
+    "initializers",
+    "layers",
+    "losses",
+    "network",
+    "optim",
+    "rule",
+]

@@ -1,0 +1,280 @@
+"""Layers: pairs of pure functions over a parameter pytree, and the wiring that combines them.
+
+    layer.init(key, *inputs)                                   -> (params, state)
+    layer.apply(params, state, *inputs, key=None, train=False) -> (output, state)
+
+``params`` is what gradients are taken of; ``state`` is what a forward pass updates by itself. Both are
+nested dicts of arrays. A layer is a value: it holds its configuration and no arrays.
+
+A layer made of layers writes its wiring once, as a function that calls its children. `init` runs the
+wiring on shapes to see what every child is given; `apply` runs it on arrays:
+
+    @network(hidden=Affine(100), out=Affine(10))
+    def two_layer_net(net, x):
+        return net.out(relu(net.hidden(x)))
+
+`fdl.layers` has the common wirings with a name: `Serial`, `Residual`, `Concat`.
+"""
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, dataclass_transform
+
+import jax
+
+from fdl.errors import InputError
+
+Tree = dict[str, Any]
+
+
+@dataclass_transform(frozen_default=True)
+class Layer:
+    """An immutable, hashable value that knows how to make parameters and how to use them.
+
+    A subclass declares its configuration as fields, like a dataclass (it becomes a frozen one), and
+    writes `init` and `apply`. Equal configurations are equal layers, and `repr` is the expression
+    that makes the layer again.
+
+    Example:
+        >>> import fdl, jax, jax.numpy as jnp
+        >>> class Scale(fdl.Layer):
+        ...     start: float = 1.0
+        ...     def init(self, key, x):
+        ...         return {"gamma": jnp.full(x.shape[-1], self.start)}, {}
+        ...     def apply(self, params, state, x, *, key=None, train=False):
+        ...         return params["gamma"] * x, state
+        >>> layer = Scale(2.0)
+        >>> params, state = layer.init(jax.random.key(0), jnp.ones((5, 3)))
+        >>> y, state = layer.apply(params, state, jnp.ones((5, 3)))
+        >>> layer, y.shape, float(y[0, 0])
+        (Scale(start=2.0), (5, 3), 2.0)
+    """
+
+    def __init_subclass__(cls) -> None:
+        dataclasses.dataclass(frozen=True, repr=False)(cls)
+
+    @property
+    def name(self) -> str:
+        """What a combinator calls this layer when it is not told otherwise: `BatchNorm` is ``batch_norm``."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
+
+    @property
+    def children(self) -> "dict[str, Layer]":
+        """The layers that this one is made of, by name; none unless it is a `Combinator`."""
+        return {}
+
+    def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
+        """Makes (params, state) for inputs of these shapes and dtypes (arrays or `jax.ShapeDtypeStruct`)."""
+        return {}, {}
+
+    def apply(self, params: Tree, state: Tree, *inputs: Any, **options: Any) -> tuple[Any, Tree]:
+        """Computes (output, new state).
+
+        Args:
+            params, state: as `init` made them, and as training and earlier calls left them.
+            inputs: the arrays that go in.
+            options: ``key``, which layers that draw random numbers need while ``train=True``, and
+                ``train``, a Python bool.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define apply")
+
+    def _init_and_apply(self, key: jax.Array, *inputs: Any) -> tuple[Any, Tree, Tree]:
+        params, state = self.init(key, *inputs)
+        output, state = self.apply(params, state, *inputs, key=key, train=True)
+        return output, params, state
+
+    def __repr__(self) -> str:
+        arguments = [
+            repr(value) if field.default is dataclasses.MISSING else f"{field.name}={value!r}"
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+            if (value := getattr(self, field.name)) != field.default
+        ]
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+class Combinator(Layer):
+    """A layer made of named layers. A subclass says how they are wired, once, in `wire`.
+
+    A child's parameters are found under its name. A child that is called twice shares its parameters
+    between the calls and hands its state on from the first call to the second.
+    """
+
+    def __post_init__(self) -> None:
+        for name, child in self.children.items():
+            if not isinstance(child, Layer):
+                hint = f"; did you mean {child.__name__}()?" if isinstance(child, type) else ""
+                raise InputError(f"{type(self).__name__} is made of layers, got {child!r} as {name!r}{hint}")
+            if name.startswith("_") or name in ("key", "train"):
+                raise InputError(f"{type(self).__name__} cannot call a layer {name!r}: that name is taken")
+
+    def wire(self, net: "Net", *inputs: Any) -> Any:
+        """Computes the output by calling the children of ``net``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define wire")
+
+    def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
+        shapes: dict[str, Any] = {}
+
+        def look(key: jax.Array, *inputs: Any) -> None:
+            net = Net(self, {}, {}, key, train=True)
+            self.wire(net, *inputs)
+            shapes.update(net._shapes)
+
+        jax.eval_shape(look, key, *inputs)
+        params, state = {}, {}
+        for index, (name, child) in enumerate(self.children.items()):
+            with _inside(name):
+                if name not in shapes:
+                    raise InputError(f"{self.name} never calls this layer, so the shapes of its inputs are unknown")
+                params[name], state[name] = child.init(jax.random.fold_in(key, index), *shapes[name])
+        return params, state
+
+    def apply(
+        self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False
+    ) -> tuple[Any, Tree]:
+        for kind, tree in (("params", params), ("state", state)):
+            if set(tree) != set(self.children):
+                raise InputError(
+                    f"{self.name} is made of {sorted(self.children)}, but its {kind} are for {sorted(tree)}: "
+                    "they come from the init of another network"
+                )
+        net = Net(self, params, state, key, train)
+        return self.wire(net, *inputs), net._state
+
+    def _init_and_apply(self, key: jax.Array, *inputs: Any) -> tuple[Any, Tree, Tree]:
+        net = Net(self, {}, {}, key, train=True)
+        return self.wire(net, *inputs), net._params, net._state
+
+
+class Net:
+    """What a wiring sees: the children of its layer, each ready to be called, for one pass.
+
+    ``net.key`` and ``net.train`` are what `apply` was given, for wirings that need them themselves.
+    """
+
+    def __init__(self, layer: Combinator, params: Tree, state: Tree, key: jax.Array | None, train: bool):
+        self.key = key
+        self.train = train
+        self._layer = layer
+        self._children = layer.children
+        self._params = dict(params)
+        self._state = dict(state)
+        self._shapes: dict[str, Any] = {}
+        self._calls = 0
+
+    def __getattr__(self, name: str) -> "Child":
+        if name not in self._children:
+            raise AttributeError(f"{self._layer.name} has no layer {name!r}; it has {list(self._children)}")
+        return Child(self, name)
+
+    def __iter__(self) -> "Iterator[Child]":
+        return (Child(self, name) for name in self._children)
+
+    def _call(self, name: str, inputs: tuple[Any, ...]) -> Any:
+        child = self._children[name]
+        self._calls += 1
+        key = None if self.key is None else jax.random.fold_in(self.key, self._calls)
+        with _inside(name):
+            if name in self._params:
+                output, self._state[name] = child.apply(
+                    self._params[name], self._state[name], *inputs, key=key, train=self.train
+                )
+            else:  # init is looking at shapes, and this is the first call of the child
+                self._shapes[name] = jax.tree.map(_shape_of, inputs)
+                output, self._params[name], self._state[name] = child._init_and_apply(key, *inputs)
+        return output
+
+
+class Child:
+    """One child of a `Net`: call it like a function; its arrays are ``.params`` and ``.state``."""
+
+    def __init__(self, net: Net, name: str):
+        self._net = net
+        self._name = name
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self._net._call(self._name, inputs)
+
+    @property
+    def params(self) -> Tree:
+        """The child's parameters, to read where they are tied."""
+        return self._read(self._net._params)
+
+    @property
+    def state(self) -> Tree:
+        """The child's state as its last call left it."""
+        return self._read(self._net._state)
+
+    def _read(self, tree: Tree) -> Tree:
+        if self._name not in tree:
+            raise InputError("call this layer before reading its arrays: init learns its shapes there", (self._name,))
+        return tree[self._name]
+
+
+class Network(Combinator):
+    """A `Combinator` whose wiring is a function; made by `network`."""
+
+    wiring: Callable[..., Any]
+    members: tuple[tuple[str, Layer], ...]
+
+    @property
+    def name(self) -> str:
+        return self.wiring.__name__
+
+    @property
+    def children(self) -> dict[str, Layer]:
+        return dict(self.members)
+
+    def wire(self, net: Net, *inputs: Any) -> Any:
+        return self.wiring(net, *inputs)
+
+    def __repr__(self) -> str:
+        children = ", ".join(f"{name}={child!r}" for name, child in self.members)
+        return f"network({children})({self.name})"
+
+
+def network(**children: Layer) -> Callable[[Callable[..., Any]], Network]:
+    """Makes a layer of a function that wires layers: for models that are not a chain.
+
+    The function receives the children as attributes of its first argument and calls them. It runs
+    on shapes in `init` (with ``train=True``, so that layers used only in training are seen too) and
+    on arrays in `apply`.
+
+    Args:
+        children: the layers, by the names under which their parameters will be found.
+
+    Raises:
+        InputError: from `init`, when the wiring never calls one of the children.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine, affine, network, relu
+        >>> @network(encode=Affine(2))
+        ... def tied_autoencoder(net, x):
+        ...     return affine(relu(net.encode(x)), net.encode.params["w"].T)
+        >>> params, state = tied_autoencoder.init(jax.random.key(0), jnp.ones((5, 3)))
+        >>> y, state = tied_autoencoder.apply(params, state, jnp.ones((5, 3)))
+        >>> y.shape, tied_autoencoder
+        ((5, 3), network(encode=Affine(2))(tied_autoencoder))
+    """
+    return lambda wiring: Network(wiring, tuple(children.items()))
+
+
+def _shape_of(array: Any) -> jax.ShapeDtypeStruct:
+    kind = jax.typeof(array)
+    return jax.ShapeDtypeStruct(kind.shape, kind.dtype)
+
+
+@contextlib.contextmanager
+def _inside(name: str) -> Iterator[None]:
+    """Runs a block as the layer called ``name``: in profiles, and in what is said of its errors."""
+    try:
+        with jax.named_scope(name):
+            yield
+    except InputError as error:
+        error.path = (name, *error.path)
+        raise
+    except Exception as error:
+        error.add_note(f"in layer {name!r}")
+        raise

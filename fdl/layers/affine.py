@@ -1,0 +1,119 @@
+"""The affine map: every output is a weighted sum of all inputs, plus a bias.
+
+    y = x w + b                  x: [..., in]   w: [in, out]   b: [out]   y: [..., out]
+
+Written out for one row, y_j = sum_i x_i w_ij + b_j, so
+
+    dL/dx_i  = sum_j dL/dy_j dy_j/dx_i  = sum_j dy_j w_ij            dx = dy w^T
+    dL/dw_ij = sum over rows of x_i dy_j                             dw = x^T dy
+    dL/db_j  = sum over rows of dy_j                                 db = sum over rows of dy
+
+where "rows" are all leading axes together: a weight that was used in every row collects its gradient
+from every row. x and w are what backward needs, and both exist anyway: nothing is remembered that
+was not there before.
+"""
+
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.initializers import Initializer, he_normal, zeros
+from fdl.layer import Layer, Tree
+from fdl.rule import rule, wide
+
+
+@rule
+def affine(x: jax.Array, w: jax.Array, b: jax.Array | None = None) -> jax.Array:
+    """The affine map y = x w + b of the last axis; sums are accumulated in float32 or wider.
+
+    Args:
+        x: [..., in], with any leading axes.
+        w: [in, out].
+        b: [out], or None for a linear map.
+
+    Returns:
+        y: [..., out].
+
+    Raises:
+        InputError: when the shapes do not fit together.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> affine(jnp.array([1.0, 2.0]), jnp.array([[1.0, 0.0], [0.0, 3.0]]), jnp.array([0.5, 0.5]))
+        Array([1.5, 6.5], dtype=float32)
+    """
+    y = jnp.matmul(x, w, preferred_element_type=wide(x, w))
+    if b is not None:
+        y = y + b
+    return y.astype(jnp.result_type(x, w))
+
+
+@affine.validate
+def _(x, w, b):
+    x_shape, w_shape = jnp.shape(x), jnp.shape(w)
+    if len(w_shape) != 2:
+        raise InputError(f"affine expects w of shape [in, out], got {list(w_shape)}")
+    if not x_shape or x_shape[-1] != w_shape[0]:
+        raise InputError(
+            f"affine expects x of shape [..., {w_shape[0]}] for w of shape {list(w_shape)}, got {list(x_shape)}: "
+            "the last axis of x must have as many features as w has rows"
+        )
+    if b is not None and jnp.shape(b) != w_shape[1:]:
+        raise InputError(f"affine expects b of shape {list(w_shape[1:])}, got {list(jnp.shape(b))}")
+
+
+@affine.forward
+def _(x, w, b):
+    return affine.reference(x, w, b), (x, w)
+
+
+@affine.backward
+def _(residuals, dy):
+    x, w = residuals
+    rows = tuple(range(dy.ndim - 1))
+    dx = jnp.matmul(dy, w.T, preferred_element_type=wide(dy, w))
+    dw = jnp.tensordot(x, dy, (rows, rows), preferred_element_type=wide(x, dy))
+    db = jnp.sum(dy, rows, dtype=wide(dy))
+    return dx, dw, db
+
+
+class Affine(Layer):
+    """A fully connected layer: y = x w + b with parameters ``w`` [in, out] and ``b`` [out].
+
+    Args:
+        features: how many outputs; the number of inputs is read off x at init.
+        bias: whether there is a ``b``.
+        w_init, b_init: how the parameters start.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> layer = Affine(10)
+        >>> params, state = layer.init(jax.random.key(0), jnp.ones((32, 64)))
+        >>> y, state = layer.apply(params, state, jnp.ones((32, 64)))
+        >>> y.shape
+        (32, 10)
+    """
+
+    features: int
+    bias: bool = True
+    w_init: Initializer = he_normal()
+    b_init: Initializer = zeros()
+
+    def __post_init__(self) -> None:
+        if self.features < 1:
+            raise InputError(f"Affine needs at least one feature, got {self.features}")
+
+    def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
+        if not x.shape:
+            raise InputError("Affine expects x of shape [..., in], got a scalar")
+        w_key, b_key = jax.random.split(key)
+        params = {"w": self.w_init(w_key, (x.shape[-1], self.features))}
+        if self.bias:
+            params["b"] = self.b_init(b_key, (self.features,))
+        return params, {}
+
+    def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        return affine(x, params["w"], params.get("b")), state

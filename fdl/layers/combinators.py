@@ -1,0 +1,123 @@
+"""The common wirings of layers: one after the other, around a shortcut, side by side.
+
+Each is written once, as what it computes; `fdl.layer.Combinator` makes init and apply of it.
+"""
+
+from collections import Counter
+from typing import Any
+
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.layer import Combinator, Layer, Net
+
+
+class Serial(Combinator):
+    """Applies layers one after the other; the first one gets all inputs.
+
+    Layers given by position are called by their kind and number (``affine1``, ``relu1``, ``affine2``),
+    those given by keyword, which come after them, by that name.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine, Relu, Serial
+        >>> net = Serial(Affine(100), Relu(), scores=Affine(10))
+        >>> params, state = net.init(jax.random.key(0), jnp.ones((2, 64)))
+        >>> jax.tree.map(jnp.shape, params)
+        {'affine1': {'b': (100,), 'w': (64, 100)}, 'relu1': {}, 'scores': {'b': (10,), 'w': (100, 10)}}
+    """
+
+    members: tuple[tuple[str, Layer], ...]
+
+    def __init__(self, *layers: Layer, **named_layers: Layer):
+        object.__setattr__(self, "members", (*_numbered(layers), *named_layers.items()))
+        self.__post_init__()
+
+    @property
+    def children(self) -> dict[str, Layer]:
+        return dict(self.members)
+
+    def wire(self, net: Net, *inputs: Any) -> Any:
+        for child in net:
+            inputs = (child(*inputs),)
+        (output,) = inputs
+        return output
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_arguments(*_split_numbered(self.members))})"
+
+
+class Concat(Serial):
+    """Gives the same inputs to every branch and concatenates the outputs along the last axis.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine, Concat
+        >>> layer = Concat(Affine(3), Affine(4))
+        >>> params, state = layer.init(jax.random.key(0), jnp.ones((2, 5)))
+        >>> layer.apply(params, state, jnp.ones((2, 5)))[0].shape
+        (2, 7)
+    """
+
+    def wire(self, net: Net, *inputs: Any) -> Any:
+        outputs = [child(*inputs) for child in net]
+        if len({y.shape[:-1] for y in outputs}) != 1:
+            shapes = dict(zip(self.children, [y.shape for y in outputs], strict=True))
+            raise InputError(f"the branches of Concat may differ in their last axis only, got {shapes}")
+        return jnp.concatenate(outputs, axis=-1)
+
+
+class Residual(Combinator):
+    """Adds a body to its own input: y = body(x) + shortcut(x), where no shortcut is x itself.
+
+    Raises:
+        InputError: when the two have different shapes; nothing is broadcast.
+
+    Source: He et al., "Deep residual learning for image recognition" (2016).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine, Relu, Residual, Serial
+        >>> layer = Residual(Serial(Affine(5), Relu(), Affine(3)))
+        >>> params, state = layer.init(jax.random.key(0), jnp.ones((2, 3)))
+        >>> layer.apply(params, state, jnp.ones((2, 3)))[0].shape
+        (2, 3)
+    """
+
+    body: Layer
+    shortcut: Layer | None = None
+
+    @property
+    def children(self) -> dict[str, Layer]:
+        return {"body": self.body} | ({} if self.shortcut is None else {"shortcut": self.shortcut})
+
+    def wire(self, net: Net, *inputs: Any) -> Any:
+        y = net.body(*inputs)
+        (x,) = inputs if self.shortcut is None else (net.shortcut(*inputs),)
+        if x.shape != y.shape:
+            raise InputError(
+                f"the body of Residual gives {list(y.shape)}, but its shortcut gives {list(x.shape)}: "
+                "a shortcut that changes the shape, like Affine or a 1x1 Conv, is usually what is missing"
+            )
+        return x + y
+
+
+def _numbered(layers: tuple[Layer, ...]) -> list[tuple[str, Layer]]:
+    count: Counter[str] = Counter()
+    members = []
+    for layer in layers:
+        name = layer.name if isinstance(layer, Layer) else type(layer).__name__
+        count[name] += 1
+        members.append((f"{name}{count[name]}", layer))
+    return members
+
+
+def _split_numbered(members: tuple[tuple[str, Layer], ...]) -> tuple[Any, Any]:
+    """The members that have the name their position would give them, and the rest."""
+    numbered = _numbered(tuple(layer for _, layer in members))
+    same = next((i for i, pair in enumerate(zip(members, numbered, strict=True)) if pair[0] != pair[1]), len(members))
+    return members[:same], members[same:]
+
+
+def _arguments(positional: Any, named: Any) -> str:
+    return ", ".join([repr(layer) for _, layer in positional] + [f"{name}={layer!r}" for name, layer in named])

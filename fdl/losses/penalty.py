@@ -1,0 +1,48 @@
+"""Penalties on the size of parameters, to be added to a loss with a small factor.
+
+    l2:   L = sum of w^2 over every element of every array        dw = 2 w dL
+
+The gradient is linear in the weight, so that a step of gradient descent shrinks every weight by the
+same factor ("weight decay"). (Krogh and Hertz, "A simple weight decay can improve generalization", 1992.)
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fdl.rule import rule, wide
+
+
+@rule
+def l2(params: Any) -> jax.Array:
+    """The sum of the squares of all parameters, without a factor 1/2.
+
+    Args:
+        params: an array or any pytree of arrays.
+
+    Returns:
+        A scalar, in float32 or wider.
+
+    Remembers:
+        the parameters, which exist anyway.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = {"w": jnp.array([1.0, 2.0]), "b": jnp.array(3.0)}
+        >>> float(l2(params)), float(jax.grad(l2)(params)["b"])
+        (14.0, 6.0)
+    """
+    squares = [jnp.sum(jnp.square(w), dtype=wide(w)) for w in jax.tree.leaves(params)]
+    return jnp.asarray(sum(squares, start=0.0))
+
+
+@l2.forward
+def _(params):
+    return l2.reference(params), params
+
+
+@l2.backward
+def _(params, dy):
+    # y = sum w^2
+    return (jax.tree.map(lambda w: 2 * w * dy, params),)

@@ -1,0 +1,263 @@
+"""Rules: functions that bring their own backward pass.
+
+A rule is a function of arrays y = f(x, ...) together with two more functions that stand next to it:
+
+    @rule
+    def relu(x):                    # the mathematics, as anyone would write it
+        return jnp.where(x <= 0, 0, x)
+
+    @relu.forward                   # the same value, and what to remember of it
+    def _(x):
+        return relu.reference(x), x <= 0
+
+    @relu.backward                  # from dL/dy and what was remembered: dL/dx, one per array
+    def _(is_off, dy):
+        return (jnp.where(is_off, 0, dy),)
+
+Called as usual, ``relu(x)`` is a `jax.custom_vjp` with exactly these parts. ``relu.reference`` is
+the plain function, which JAX differentiates by itself, and inside
+
+    with fdl.differentiation("autodiff"):
+        ...
+
+every rule is its reference. That is how a hand-written gradient is checked, how it is benchmarked,
+and how forward mode (`jax.jvp`, `jax.linearize`, Gauss-Newton products) gets through code that has
+rules in it: a `jax.custom_vjp` has no forward mode of its own.
+
+Forward and backward parts are plain JAX inside: a rule that they call is its reference. So the
+parts can be differentiated again, in either mode, and second derivatives need nothing more.
+"""
+
+import contextlib
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_mode = jax.make_user_context(default_value="rules")  # part of the key of every jit cache
+
+
+def differentiation(how: Literal["rules", "autodiff"]) -> contextlib.AbstractContextManager[None]:
+    """Says whose derivatives are used in a `with` block: fdl's rules, or JAX's own.
+
+    Args:
+        how: ``"rules"``, the default outside any block, or ``"autodiff"``, which makes every rule its
+            plain reference, for reverse and forward mode alike. Functions that were compiled under
+            one are compiled anew under the other.
+
+    Raises:
+        InputError: for any other word.
+
+    Example:
+        >>> import fdl, jax
+        >>> from fdl.layers import relu
+        >>> with fdl.differentiation("autodiff"):
+        ...     value, slope = jax.jvp(relu, (2.0,), (1.0,))
+        >>> float(slope)
+        1.0
+    """
+    if how not in ("rules", "autodiff"):
+        raise InputError(f'differentiation takes "rules" or "autodiff", got {how!r}')
+    return _mode(how)
+
+
+class Rule(Generic[P, R]):
+    """A function with its own backward pass; made by `rule`, completed by its decorators."""
+
+    __name__: str
+
+    def __init__(self, reference: Callable[P, R], static: Iterable[str] = ()):
+        functools.update_wrapper(self, reference)
+        self.reference = reference
+        self.static = frozenset(static)
+        self._signature = inspect.signature(reference)
+        self._arrays = tuple(name for name in self._signature.parameters if name not in self.static)
+        self._parts: dict[str, Callable[..., Any]] = {}
+        if unknown := self.static - set(self._signature.parameters):
+            raise TypeError(f"{self.__name__} has no argument called {', '.join(sorted(unknown))}")
+
+    def forward(self, part: Callable[..., tuple[R, Any]]) -> Callable[..., tuple[R, Any]]:
+        """Decorates the forward part: the reference's arguments -> (value, what to remember)."""
+        return self._add("forward", part, same_arguments=True)
+
+    def backward(self, part: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+        """Decorates the backward part: (remembered, upstream gradient, *, static choices) -> gradients.
+
+        It returns a tuple with one gradient per array argument, in the order of the signature, and
+        `None` for class ids, masks and keys. What it returns is cast to the argument's dtype here, so
+        it may compute in a wider one, and is ignored for an optional argument that was not given.
+        """
+        return self._add("backward", part)
+
+    def validate(self, part: Callable[..., None]) -> Callable[..., None]:
+        """Decorates the check of the arguments, which raises `InputError` before anything is traced.
+
+        It runs outside `jax.custom_vjp`, so it sees concrete values wherever the caller has them.
+        """
+        return self._add("validate", part, same_arguments=True)
+
+    def _add(self, name: str, part: Callable[..., Any], same_arguments: bool = False) -> Callable[..., Any]:
+        if same_arguments and set(inspect.signature(part).parameters) != set(self._signature.parameters):
+            raise TypeError(f"{self.__name__}.{name} must take the arguments {self._signature}")
+        self._parts[name] = part
+        return part
+
+    def replace(self, **parts: Callable[..., Any]) -> "Rule[P, R]":
+        """The same rule with another forward, backward or validate part."""
+        other = copy.copy(self)
+        other._parts = self._parts | parts
+        return other
+
+    def part(self, name: Literal["forward", "backward", "validate"]) -> Callable[..., Any]:
+        """The undecorated function that computes one part, to read or to run by itself."""
+        return self._parts[name]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        choices = {name: bound.arguments[name] for name in self._signature.parameters if name in self.static}
+        arrays = {name: bound.arguments[name] for name in self._arrays}
+        for name, choice in choices.items():
+            if isinstance(choice, jax.core.Tracer) or getattr(choice, "__hash__", None) is None:
+                raise InputError(
+                    f"{self.__name__} needs {name} as a fixed Python value (a number, string, tuple or "
+                    f"function), got {choice!r}: it is part of what is compiled"
+                )
+        if "validate" in self._parts:
+            self._parts["validate"](**arrays, **choices)
+        if _mode.value == "autodiff":
+            return self.reference(**arrays, **choices)  # type: ignore[call-arg]
+        return _differentiable(self, tuple(choices.items()), *_vary_together(tuple(arrays.values())))
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        # Binding like a function makes it one to help(), doctest and the documentation as well.
+        return self if instance is None else functools.partial(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<rule {self.__name__}{self._signature}>"
+
+    def _named(self, arrays: tuple[Any, ...]) -> dict[str, Any]:
+        return dict(zip(self._arrays, arrays, strict=True))
+
+
+@overload
+def rule(reference: Callable[P, R], /) -> Rule[P, R]: ...
+@overload
+def rule(*, static: Iterable[str]) -> Callable[[Callable[P, R]], Rule[P, R]]: ...
+def rule(reference: Any = None, /, *, static: Iterable[str] = ()) -> Any:
+    """Makes a `Rule` of a function; its parts follow as ``@name.forward`` and ``@name.backward``.
+
+    Args:
+        reference: the plain function. Its arguments are arrays, pytrees of arrays, or `None`.
+        static: names of the arguments that are fixed Python values instead and are compiled in, as
+            in `jax.jit`'s ``static_argnames``. The parts receive them by keyword.
+
+    Example:
+        >>> import fdl, jax
+        >>> @fdl.rule(static=["power"])
+        ... def monomial(x, *, power):
+        ...     return x**power
+        >>> @monomial.forward
+        ... def _(x, *, power):
+        ...     return x**power, x
+        >>> @monomial.backward
+        ... def _(x, dy, *, power):
+        ...     return (dy * power * x ** (power - 1),)
+        >>> float(jax.grad(lambda x: monomial(x, power=3))(2.0))
+        12.0
+    """
+    if reference is None:
+        return lambda function: Rule(function, static)
+    return Rule(reference, static)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _differentiable(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
+    with differentiation("autodiff"):
+        return a_rule.reference(**a_rule._named(arrays), **dict(choices))
+
+
+def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
+    with differentiation("autodiff"):
+        value, remembered = a_rule.part("forward")(**a_rule._named(arrays), **dict(choices))
+    return value, (remembered, _Types.of(arrays))
+
+
+def _backward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], residuals: Any, dy: Any) -> Any:
+    remembered, types = residuals
+    with differentiation("autodiff"):
+        gradients = a_rule.part("backward")(remembered, dy, **dict(choices))
+    if not isinstance(gradients, tuple) or len(gradients) != len(a_rule._arrays):
+        raise TypeError(f"{a_rule.__name__}.backward must return a tuple of gradients for {a_rule._arrays}")
+    return tuple(map(_cast_gradient, gradients, types.trees()))
+
+
+_differentiable.defvjp(_forward, _backward)
+
+
+@jax.tree_util.register_static
+class _Types:
+    """The shapes and dtypes of a rule's arrays: remembered from forward to backward at no cost."""
+
+    def __init__(self, leaves: tuple[jax.ShapeDtypeStruct, ...], treedef: Any):
+        self.leaves, self.treedef = leaves, treedef
+
+    @classmethod
+    def of(cls, arrays: Any) -> "_Types":
+        leaves, treedef = jax.tree.flatten(arrays)
+        return cls(tuple(jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves), treedef)
+
+    def trees(self) -> Any:
+        return jax.tree.unflatten(self.treedef, self.leaves)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Types) and (self.leaves, self.treedef) == (other.leaves, other.treedef)
+
+    def __hash__(self) -> int:
+        return hash((self.leaves, self.treedef))
+
+
+def _cast_gradient(gradient: Any, argument: Any) -> Any:
+    """The gradient in the dtypes of its argument. None is for 'no gradient', as is any for an argument not given."""
+    if gradient is None or argument is None:
+        return None
+    return jax.tree.map(lambda g, a: jnp.asarray(g, a.dtype), gradient, argument)
+
+
+def wide(*arrays: Any) -> jnp.dtype:
+    """The dtype in which sums over these arrays are taken: their common one, but no narrower than float32.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> wide(jnp.ones(3, jnp.bfloat16)).name
+        'float32'
+    """
+    return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+
+
+def _vary_together(arrays: Any) -> Any:
+    """Lets all arrays vary over the mesh axes that any of them varies over (under `jax.shard_map`).
+
+    A parameter that every device holds meets data that differs between devices. Made varying out
+    here, it reaches the backward pass like the data does, and the transpose of this cast sums its
+    gradient over the devices: no rule needs a collective of its own.
+    """
+    varying = [jax.typeof(leaf).mat.varying for leaf in jax.tree.leaves(arrays)]
+    union = frozenset().union(*varying)
+    if all(axes == union for axes in varying):
+        return arrays
+
+    def vary(leaf: Any) -> Any:
+        missing = tuple(sorted(union - jax.typeof(leaf).mat.varying))
+        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
+
+    return jax.tree.map(vary, arrays)
