@@ -18,6 +18,7 @@ wiring on shapes to see what every child is given; `apply` runs it on arrays:
 
 import contextlib
 import dataclasses
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, dataclass_transform
@@ -53,7 +54,8 @@ class Layer:
     """
 
     def __init_subclass__(cls) -> None:
-        dataclasses.dataclass(frozen=True, repr=False)(cls)
+        # A subclass without fields of its own is constructed like its parent.
+        dataclasses.dataclass(frozen=True, repr=False, init=bool(inspect.get_annotations(cls)))(cls)
 
     @property
     def name(self) -> str:
@@ -80,7 +82,7 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define apply")
 
-    def _init_and_apply(self, key: jax.Array, *inputs: Any) -> tuple[Any, Tree, Tree]:
+    def _init_and_apply(self, key: Any, *inputs: Any) -> tuple[Any, Tree, Tree]:
         params, state = self.init(key, *inputs)
         output, state = self.apply(params, state, *inputs, key=key, train=True)
         return output, params, state
@@ -130,9 +132,7 @@ class Combinator(Layer):
                 params[name], state[name] = child.init(jax.random.fold_in(key, index), *shapes[name])
         return params, state
 
-    def apply(
-        self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False
-    ) -> tuple[Any, Tree]:
+    def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         for kind, tree in (("params", params), ("state", state)):
             if set(tree) != set(self.children):
                 raise InputError(
@@ -142,7 +142,7 @@ class Combinator(Layer):
         net = Net(self, params, state, key, train)
         return self.wire(net, *inputs), net._state
 
-    def _init_and_apply(self, key: jax.Array, *inputs: Any) -> tuple[Any, Tree, Tree]:
+    def _init_and_apply(self, key: Any, *inputs: Any) -> tuple[Any, Tree, Tree]:
         net = Net(self, {}, {}, key, train=True)
         return self.wire(net, *inputs), net._params, net._state
 

@@ -121,11 +121,15 @@ class Rule(Generic[P, R]):
         """The undecorated function that computes one part, to read or to run by itself."""
         return self._parts[name]
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arguments of a call by name, defaults included: (arrays, static choices)."""
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        choices = {name: bound.arguments[name] for name in self._signature.parameters if name in self.static}
         arrays = {name: bound.arguments[name] for name in self._arrays}
+        return arrays, {name: value for name, value in bound.arguments.items() if name in self.static}
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        arrays, choices = self.bind(*args, **kwargs)
         for name, choice in choices.items():
             if isinstance(choice, jax.core.Tracer) or getattr(choice, "__hash__", None) is None:
                 raise InputError(

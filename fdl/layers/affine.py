@@ -13,7 +13,7 @@ from every row. x and w are what backward needs, and both exist anyway: nothing 
 was not there before.
 """
 
-
+import math
 from typing import Any
 
 import jax
@@ -73,11 +73,16 @@ def _(x, w, b):
 @affine.backward
 def _(residuals, dy):
     x, w = residuals
-    rows = tuple(range(dy.ndim - 1))
+    # y = x w + b
     dx = jnp.matmul(dy, w.T, preferred_element_type=wide(dy, w))
-    dw = jnp.tensordot(x, dy, (rows, rows), preferred_element_type=wide(x, dy))
-    db = jnp.sum(dy, rows, dtype=wide(dy))
+    dw = jnp.matmul(_rows(x).T, _rows(dy), preferred_element_type=wide(x, dy))
+    db = jnp.sum(_rows(dy), axis=0, dtype=wide(dy))
     return dx, dw, db
+
+
+def _rows(x):
+    """All leading axes as one."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 class Affine(Layer):

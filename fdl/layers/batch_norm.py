@@ -81,12 +81,12 @@ def batch_norm(
 
 
 @batch_norm.validate
-def _(x, gamma, beta, eps):
+def _(x, gamma, beta, *, eps):
     _check_shapes("batch_norm", x, gamma=gamma, beta=beta)
 
 
 @batch_norm.forward
-def _(x, gamma, beta, eps):
+def _(x, gamma, beta, *, eps):
     y, mean, var = batch_norm.reference(x, gamma, beta, eps=eps)
     return (y, mean, var), (x, gamma, mean, jax.lax.rsqrt(var + eps))
 
@@ -139,12 +139,12 @@ def batch_norm_inference(
 
 
 @batch_norm_inference.validate
-def _(x, gamma, beta, mean, var, eps):
+def _(x, gamma, beta, mean, var, *, eps):
     _check_shapes("batch_norm_inference", x, gamma=gamma, beta=beta, mean=mean, var=var)
 
 
 @batch_norm_inference.forward
-def _(x, gamma, beta, mean, var, eps):
+def _(x, gamma, beta, mean, var, *, eps):
     return batch_norm_inference.reference(x, gamma, beta, mean, var, eps=eps), (x, gamma, mean, var)
 
 

@@ -12,11 +12,12 @@ The derivative of lse is the softmax itself, d lse / dz_k = exp(z_k) / sum exp(z
 
     dz_k = (s p_k - t_k) dL                 dt_k = (lse(z) - z_k) dL = - log p_k dL
 
-(for smoothed targets times 1 - e in dt, and with the smoothed t and s in dz). To have p again it is
-enough to remember lse, one number per example: p_k = exp(z_k - lse).
+(for smoothed targets times 1 - e in dt, and with the smoothed t and s in dz).
 
 lse is computed as m + log sum exp(z - m) with m = max z, which neither overflows nor loses everything
-to underflow, whatever the size of the logits.
+to underflow, whatever the size of the logits. m and the sum are two numbers per example, and enough to
+have p again: p_k = exp(z_k - m) / sum. That says lse twice, but exp(z - m) is what the forward pass
+computed, so that compiled together, as they are in a training step, the two passes compute it once.
 
 Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs" (1990);
 label smoothing: Szegedy et al., "Rethinking the Inception architecture" (2016).
@@ -50,7 +51,7 @@ def softmax_cross_entropy(
             they can be seen. Inside jit they cannot, and give NaN.
 
     Remembers:
-        its arguments, which exist anyway, and one number per example.
+        its arguments, which exist anyway, and two numbers per example.
 
     Example:
         >>> import jax.numpy as jnp
@@ -58,31 +59,24 @@ def softmax_cross_entropy(
         [2.3026, 2.3026]
     """
     z, labels = _without_masked(logits.astype(wide(logits)), labels, where)
-    lse = jax.nn.logsumexp(z, axis=-1)
-    if _are_ids(labels):
-        index = jnp.clip(labels, 0, z.shape[-1] - 1)
-        hard = lse - jnp.take_along_axis(z, index[..., None], axis=-1)[..., 0]
-    else:
-        hard = labels.sum(-1) * lse - (labels * z).sum(-1)
-    uniform = lse - z.mean(-1)
-    smoothed = (1 - label_smoothing) * hard + label_smoothing * uniform if label_smoothing else hard
-    return (smoothed * _weight(z, labels, where)).astype(logits.dtype)
+    loss = _loss(z, labels, where, jax.nn.logsumexp(z, axis=-1), label_smoothing)
+    return loss.astype(logits.dtype)
 
 
 @softmax_cross_entropy.validate
-def _(logits, labels, label_smoothing, where):
+def _(logits, labels, *, label_smoothing, where):
     shape, classes = jnp.shape(logits)[:-1], jnp.shape(logits)[-1:]
     if not classes:
         raise InputError("softmax_cross_entropy expects logits of shape [..., C], got a scalar")
     if not 0 <= label_smoothing < 1:
         raise InputError(f"softmax_cross_entropy needs label_smoothing in [0, 1), got {label_smoothing}")
-    if where is not None and (jnp.shape(where) != shape or jnp.result_type(where) != bool):
+    if where is not None and (jnp.shape(where) != shape or jnp.result_type(where) != jnp.bool_):
         raise InputError(
             f"softmax_cross_entropy expects where as booleans of shape {list(shape)}, "
             f"got {jnp.result_type(where)} of shape {list(jnp.shape(where))}"
         )
     expected = shape if _are_ids(labels) else shape + classes
-    if jnp.shape(labels) != expected or jnp.result_type(labels) == bool:
+    if jnp.shape(labels) != expected or jnp.result_type(labels) == jnp.bool_:
         raise InputError(
             f"softmax_cross_entropy of logits {list(jnp.shape(logits))} expects labels as class ids, integers of "
             f"shape {list(shape)}, or as distributions, floats of shape {list(shape + classes)}; "
@@ -99,34 +93,51 @@ def _(logits, labels, label_smoothing, where):
 
 
 @softmax_cross_entropy.forward
-def _(logits, labels, label_smoothing, where):
-    loss = softmax_cross_entropy.reference(logits, labels, label_smoothing=label_smoothing, where=where)
-    z, _ = _without_masked(logits.astype(wide(logits)), labels, where)
-    return loss, (logits, labels, where, jax.nn.logsumexp(z, axis=-1))
+def _(logits, labels, *, label_smoothing, where):
+    z, known = _without_masked(logits.astype(wide(logits)), labels, where)
+    peak = jax.lax.stop_gradient(z.max(-1))  # lse does not depend on it
+    total = jnp.exp(z - peak[..., None]).sum(-1)
+    loss = _loss(z, known, where, peak + jnp.log(total), label_smoothing)
+    return loss.astype(logits.dtype), (logits, labels, where, peak, total)
 
 
 @softmax_cross_entropy.backward
 def _(residuals, dloss, *, label_smoothing):
-    logits, labels, where, lse = residuals
+    logits, labels, where, peak, total = residuals
     z, labels = _without_masked(logits.astype(wide(logits)), labels, where)
-    dloss = (dloss * _weight(z, labels, where))[..., None]
-    p = jnp.exp(z - lse[..., None])
-    if _are_ids(labels):
-        # hard = lse - z_y
-        dz = jnp.where(jnp.arange(z.shape[-1]) == labels[..., None], p - 1, p)
-        dlabels = None
-    else:
-        # hard = sum t lse - sum t z
-        dz = labels.sum(-1, keepdims=True) * p - labels
-        dlabels = (1 - label_smoothing) * (lse[..., None] - z) * dloss
+    dloss = dloss * _weight(z, labels, where)
+    dhard, duniform = (1 - label_smoothing) * dloss, label_smoothing * dloss
+    # hard = s lse - sum t z      uniform = lse - mean z      d lse / dz = exp(z - peak) / total
+    dlse = dhard * _mass(labels) + duniform
+    dz = jnp.exp(z - peak[..., None]) * (dlse / total)[..., None]
     if label_smoothing:
-        # smoothed = (1 - e) hard + e (lse - mean z)
-        dz = (1 - label_smoothing) * dz + label_smoothing * (p - 1 / z.shape[-1])
-    return dz * dloss, dlabels, None
+        dz = dz - duniform[..., None] / z.shape[-1]
+    if _are_ids(labels):
+        is_label = jnp.arange(z.shape[-1]) == labels[..., None]
+        return dz - jnp.where(is_label, dhard[..., None], 0), None, None
+    dz = dz - labels * dhard[..., None]
+    dlabels = ((peak + jnp.log(total))[..., None] - z) * dhard[..., None]
+    return dz, dlabels, None
+
+
+def _loss(z, labels, where, lse, label_smoothing):
+    if _are_ids(labels):
+        aligned = jnp.take_along_axis(z, labels[..., None], axis=-1, mode="clip")[..., 0]
+    else:
+        aligned = (labels * z).sum(-1)
+    loss = _mass(labels) * lse - aligned
+    if label_smoothing:
+        loss = (1 - label_smoothing) * loss + label_smoothing * (lse - z.mean(-1))
+    return loss * _weight(z, labels, where)
+
+
+def _mass(labels):
+    """What the target probabilities sum to: the s of the derivation."""
+    return 1 if _are_ids(labels) else labels.sum(-1)
 
 
 def _are_ids(labels):
-    return jnp.issubdtype(jnp.result_type(labels), jnp.integer) or jnp.result_type(labels) == bool
+    return jnp.issubdtype(jnp.result_type(labels), jnp.integer) or jnp.result_type(labels) == jnp.bool_
 
 
 def _without_masked(z, labels, where):

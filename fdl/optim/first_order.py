@@ -142,7 +142,7 @@ def _one_minus_power(decay: float, step: jax.Array) -> jax.Array:
 def _check_step(who: str, **values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, jax.core.Tracer) and not 0 <= value < math.inf:
-            raise InputError(f"{who} needs a {name} that is finite and not negative, got {value}")
+            raise InputError(f"{who} needs a finite {name} that is not negative, got {value}")
 
 
 def _check_decay(who: str, **values: Any) -> None:

@@ -14,11 +14,15 @@ import jax.numpy as jnp
 
 
 class Init(Protocol):
+    """Makes the state that an optimizer keeps, from the parameters that it will update."""
+
     def __call__(self, params: Any, /) -> Any: ...
 
 
 class Update(Protocol):
-    def __call__(self, grads: Any, opt_state: Any, params: Any = None, /, **extra: Any) -> tuple[Any, Any]: ...
+    """Makes an update to be added to the parameters, and the next state."""
+
+    def __call__(self, grads: Any, opt_state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]: ...
 
 
 class Optimizer(NamedTuple):

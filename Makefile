@@ -1,0 +1,80 @@
+# Everything runs in .venv, which the first call makes from pyproject.toml and constraints.txt.
+
+PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
+
+# The fdl of this checkout is what runs, whatever the shell, or a .venv copied along with a checkout, says.
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help demo test lint types format bench docs lock upgrade clean
+.NOTPARALLEL:
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/ready ## train a network on handwritten digits
+	@$(VENV_PYTHON) examples/digits.py $(ARGS)
+
+test: .venv/ready ## run all tests on all cores; ARGS="-n0 -k relu" goes to pytest
+	@$(VENV_PYTHON) -m pytest -n auto --dist loadgroup $(ARGS)
+
+lint: .venv/tools ## look for mistakes and for code that is not formatted
+	@$(VENV_PYTHON) -m ruff check
+	@$(VENV_PYTHON) -m ruff format --check
+
+types: .venv/tools ## check the type annotations
+	@$(VENV_PYTHON) -m mypy
+
+format: .venv/tools ## format the code, and fix what can be fixed safely
+	@$(VENV_PYTHON) -m ruff check --fix
+	@$(VENV_PYTHON) -m ruff format
+
+bench: .venv/ready ## measure the rules against automatic differentiation
+	@$(VENV_PYTHON) benchmarks/rules.py $(ARGS)
+
+docs: .venv/tools ## write the reference to build/docs/index.html
+	@$(VENV_PYTHON) -m pdoc --math --docformat google --output-directory build/docs fdl
+	@echo "build/docs/index.html"
+
+# uv has an environment of its own: .venv cannot be made while pyproject.toml and constraints.txt disagree.
+lock: ## make constraints.txt fit pyproject.toml again, changing no more pins than that takes
+	@$(check_python)
+	@"$(PYTHON)" -m venv --clear build/lock
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@build/lock/bin/python -m uv pip compile --quiet --universal --all-extras --python-version 3.11 --no-annotate \
+		--custom-compile-command "make lock" $(UPGRADE) --output-file constraints.txt pyproject.toml
+
+upgrade: UPGRADE := --upgrade
+upgrade: lock ## the same, with the newest version of everything
+
+clean: ## remove all that make has made, .venv included
+	@rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# .venv/ready has what the library, its tests and its examples need; .venv/tools has everything.
+.venv/ready: EXTRAS := bench,data,test,train
+.venv/ready: pyproject.toml constraints.txt
+	$(install)
+	@touch $@
+
+.venv/tools: EXTRAS := bench,data,dev,docs,test,train
+.venv/tools: pyproject.toml constraints.txt
+	$(install)
+	@touch .venv/ready $@
+
+# Both files are missing while an installation is under way. Whoever finds .venv/ready missing starts from nothing,
+# because an installation that was interrupted may have left anything behind.
+define install
+@test -f .venv/ready || { $(check_python); }
+@echo "Setting up .venv for $(EXTRAS) (once) ..."
+@test -f .venv/ready || "$(PYTHON)" -m venv --clear .venv
+@rm -f .venv/ready .venv/tools
+@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+endef
+
+define check_python
+"$(PYTHON)" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+echo "fdl needs Python 3.11 or newer with venv and pip, which $(PYTHON) ($$("$(PYTHON)" --version 2>&1)) is not:" \
+"install it (Debian: apt install python3-venv) or name another, as in: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+exit 1; }
+endef

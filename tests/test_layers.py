@@ -1,0 +1,110 @@
+"""What single layers and losses do beyond the table of cases."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fdl
+from fdl.layers import BatchNorm, Dropout, affine, batch_norm, batch_norm_inference, dropout
+from fdl.losses import softmax_cross_entropy
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_dropout_drops_its_rate_and_keeps_the_mean(rate):
+    y = dropout(jnp.ones(100_000), KEY, rate)
+    assert (y == 0).mean() == pytest.approx(rate, abs=0.01)
+    assert y.mean() == pytest.approx(1, abs=0.05)
+
+
+def test_dropout_is_the_identity_in_inference():
+    x = jax.random.normal(KEY, (3, 4))
+    assert Dropout(0.5).apply({}, {}, x)[0] is x
+
+
+def test_batch_norm_survives_a_large_mean_in_float32():
+    x = np.random.default_rng(0).normal(1e4, 1.0, size=(4096, 3))
+    y, _, var = batch_norm(jnp.asarray(x, jnp.float32), jnp.ones(3), jnp.zeros(3))
+    np.testing.assert_allclose(var, x.var(0), rtol=1e-3)
+    np.testing.assert_allclose(y.std(0), 1, rtol=1e-3)
+
+
+def test_one_training_step_of_batch_norm_gives_a_sane_inference():
+    x = 3 + 2 * jax.random.normal(KEY, (256, 4))
+    layer = BatchNorm(momentum=0.0)
+    params, state = layer.init(KEY, x)
+    trained, state = layer.apply(params, state, x, train=True)
+    inferred, same = layer.apply(params, state, x)
+    np.testing.assert_allclose(inferred, trained, atol=1e-5)
+    assert same is state
+
+
+def test_running_statistics_keep_their_share_of_the_old_value():
+    x = 3 + 2 * jax.random.normal(KEY, (256, 1))
+    params, state = BatchNorm().init(KEY, x)
+    _, state = BatchNorm().apply(params, state, x, train=True)
+    np.testing.assert_allclose(state["mean"], 0.1 * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(state["var"], 0.9 + 0.1 * x.var(0), rtol=1e-5)  # biased, as in the normalisation
+
+
+def test_running_statistics_keep_their_dtype():
+    with jax.enable_x64(True):
+        x = jnp.ones((4, 2), jnp.float64)
+        params, state = jax.tree.map(lambda a: a.astype(jnp.float32), BatchNorm().init(KEY, x))
+        _, new = BatchNorm().apply(params, state, x, train=True)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(new)} == {"float32"}
+
+
+def test_an_empty_batch_would_poison_the_running_statistics():
+    params, state = BatchNorm().init(KEY, jnp.ones((0, 2)))
+    with pytest.raises(fdl.InputError, match="empty batch"):
+        BatchNorm().apply(params, state, jnp.ones((0, 2)), train=True)
+    assert BatchNorm().apply(params, state, jnp.ones((0, 2)))[0].shape == (0, 2)
+
+
+def test_cross_entropy_of_huge_logits_is_exact():
+    logits = jnp.array([[1e4, 0.0], [-1e4, 0.0], [1e30, -1e30]])
+    assert softmax_cross_entropy(logits, jnp.array([1, 0, 0])).tolist() == [1e4, 1e4, 0]
+
+
+LOGITS = jnp.zeros((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: affine(jnp.ones((2, 3)), jnp.ones((4, 5))), r"\[\.\.\., 4\] for w of shape \[4, 5\], got \[2, 3\]"),
+        (lambda: affine(jnp.ones((2, 3)), jnp.ones(3)), r"expects w of shape \[in, out\], got \[3\]"),
+        (lambda: affine(jnp.ones((2, 3)), jnp.ones((3, 5)), jnp.ones(3)), r"expects b of shape \[5\], got \[3\]"),
+        (lambda: batch_norm(LOGITS, jnp.ones(2), jnp.ones(3)), r"batch_norm expects gamma of shape \[3\] .* got \[2\]"),
+        (lambda: batch_norm(jnp.ones(3), jnp.ones(3), jnp.ones(3)), "at least one axis before C"),
+        (
+            lambda: batch_norm_inference(LOGITS, jnp.ones(3), jnp.ones(3), jnp.ones(3), jnp.ones(1)),
+            r"batch_norm_inference expects var of shape \[3\]",
+        ),
+        (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 3])), r"class ids in \[0, 3\), .* got 3"),
+        (lambda: softmax_cross_entropy(LOGITS, jnp.array([-1, 0])), "got -1"),
+        (lambda: softmax_cross_entropy(LOGITS, jnp.array([0.0, 1.0])), r"got float32 of shape \[2\]"),
+        (lambda: softmax_cross_entropy(LOGITS, jnp.array([[0], [1]])), r"got int32 of shape \[2, 1\]"),
+        (lambda: softmax_cross_entropy(LOGITS, jnp.ones((2, 3), int)), r"got int32 of shape \[2, 3\]"),
+        (lambda: softmax_cross_entropy(LOGITS, jnp.ones(2, bool)), "got bool"),
+        (lambda: softmax_cross_entropy(LOGITS, jnp.ones((2, 4))), r"floats of shape \[2, 3\]; got float32 .* \[2, 4\]"),
+        (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 1]), label_smoothing=1.0), r"label_smoothing in \[0, 1\)"),
+        (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 1]), where=jnp.ones(2)), "where as booleans"),
+        (lambda: softmax_cross_entropy(jnp.zeros(()), jnp.array(0)), "got a scalar"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_compiled(call, message):
+    with pytest.raises(fdl.InputError, match=message):
+        call()
+
+
+def test_ids_are_checked_where_they_can_be_seen():
+    bad = jnp.array([0, 3])
+    with pytest.raises(fdl.InputError):
+        jax.grad(lambda logits: softmax_cross_entropy(logits, bad).sum())(LOGITS)
+    losses = jax.jit(softmax_cross_entropy)(LOGITS, bad)
+    assert jnp.isnan(losses).tolist() == [False, True]
+    assert softmax_cross_entropy(LOGITS, bad, where=jnp.array([True, False]))[1] == 0

@@ -1,0 +1,167 @@
+"""What a rule is, beyond its gradient: the parts, the switch to autodiff, the errors."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import fdl
+from fdl.layers import affine, dropout, relu
+
+
+@fdl.rule(static=["power"])
+def wrong_power(x, *, power):
+    return x**power
+
+
+@wrong_power.forward
+def _(x, *, power):
+    return x**power, x
+
+
+@wrong_power.backward
+def _(x, dy, *, power):
+    return (100 * dy,)  # not the derivative, so that one sees whose derivative is used
+
+
+@fdl.rule
+def doubled_relu(x):
+    return relu(x) + relu(x)
+
+
+@doubled_relu.forward
+def _(x):
+    return relu(x) + relu(x), x
+
+
+@doubled_relu.backward
+def _(x, dy):
+    return (2 * dy * (relu(x) > 0),)
+
+
+def slope(x):
+    return jax.grad(lambda x: wrong_power(x, power=2))(x)
+
+
+def test_autodiff_is_on_inside_the_block_only():
+    assert slope(3.0) == 100
+    with fdl.differentiation("autodiff"):
+        assert slope(3.0) == 6
+        with fdl.differentiation("rules"):
+            assert slope(3.0) == 100
+        assert slope(3.0) == 6
+    assert slope(3.0) == 100
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        jax.jit,
+        jax.checkpoint,
+        lambda f: jax.jit(jax.checkpoint(f)),
+        lambda f: lambda x: jax.lax.scan(lambda c, _: (c, f(x)), 0.0, length=1)[1][0],
+        lambda f: lambda x: jax.lax.map(f, x[None])[0],
+        lambda f: jax.jit(lambda x: jax.lax.cond(x > 0, f, f, x)),
+    ],
+)
+def test_no_cache_outlives_the_switch(wrap):
+    @wrap
+    def square(x):
+        return wrong_power(x, power=2)
+
+    gradient = jax.grad(square)
+    x = jnp.float32(3.0)
+    for _ in range(2):
+        assert gradient(x) == 100
+        with fdl.differentiation("autodiff"):
+            assert gradient(x) == 6
+
+
+def test_the_switch_works_inside_jit():
+    @jax.jit
+    def both(x):
+        with fdl.differentiation("autodiff"):
+            inside = slope(x)
+        return inside, slope(x)
+
+    assert both(3.0) == (6, 100)
+
+
+def test_forward_mode_goes_through_autodiff_only():
+    with fdl.differentiation("autodiff"):
+        assert jax.jvp(relu, (2.0,), (5.0,))[1] == 5
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(relu, (2.0,), (5.0,))
+
+
+def test_a_rule_inside_a_rule_can_be_differentiated_twice_in_any_mode():
+    f = lambda x: jnp.sum(doubled_relu(x) ** 2)  # noqa: E731
+    x = jnp.array([-1.0, 2.0])
+    expected = jnp.diag(jnp.array([0.0, 8.0]))
+    assert (jax.hessian(f)(x) == expected).all()
+    assert (jax.jacrev(jax.grad(f))(x) == expected).all()
+
+
+def test_the_reference_is_the_plain_function():
+    assert wrong_power.reference(3.0, power=2) == 9
+    assert jax.grad(lambda x: wrong_power.reference(x, power=2))(3.0) == 6
+
+
+def test_arguments_by_name_and_by_position_are_the_same():
+    x, w, b = jnp.ones((2, 3)), jnp.ones((3, 4)), jnp.ones(4)
+    assert (affine(x, w, b) == affine(b=b, w=w, x=x)).all()
+    assert affine(x, w).shape == (2, 4)
+
+
+def test_integers_and_keys_get_no_gradient():
+    _, pull_back = jax.vjp(lambda x, key: dropout(x, key, 0.5), jnp.ones(3), jax.random.key(0))
+    assert pull_back(jnp.ones(3))[1].dtype == jax.dtypes.float0
+
+
+def test_gradients_come_in_the_dtype_of_their_argument():
+    x, w = jnp.ones((2, 3), jnp.bfloat16), jnp.ones((3, 4), jnp.float32)
+    dx, dw = jax.grad(lambda x, w: affine(x, w).sum(), (0, 1))(x, w)
+    assert (dx.dtype, dw.dtype) == (jnp.bfloat16, jnp.float32)
+
+
+def test_a_static_argument_must_be_a_python_value():
+    with pytest.raises(fdl.InputError, match="wrong_power needs power as a fixed Python value"):
+        wrong_power(1.0, power=jnp.ones(3))
+    with pytest.raises(fdl.InputError, match="dropout needs rate as a fixed Python value"):
+        jax.jit(lambda rate: dropout(jnp.ones(3), jax.random.key(0), rate))(0.5)
+
+
+def test_what_is_wrong_with_a_rule_is_said_when_it_is_written():
+    with pytest.raises(TypeError, match="no argument called eps"):
+        fdl.rule(static=["eps"])(lambda x: x)
+    square = fdl.rule(lambda x: x * x)
+    with pytest.raises(TypeError, match="must take the arguments"):
+
+        @square.forward
+        def _(z):
+            return z * z, z
+
+
+def test_a_backward_returns_one_gradient_for_each_argument():
+    product = fdl.rule(lambda x, y: x * y)
+    product.forward(lambda x, y: (x * y, (x, y)))
+    product.backward(lambda kept, dz: dz * kept[1])
+    with pytest.raises(TypeError, match="must return a tuple of gradients for"):
+        jax.grad(product)(1.0, 2.0)
+
+
+def test_a_gradient_of_the_wrong_shape_is_refused():
+    total = fdl.rule(lambda x: x.sum())
+    total.forward(lambda x: (x.sum(), None))
+    total.backward(lambda _, dy: (dy,))
+    with pytest.raises(ValueError, match="shape"):
+        jax.grad(total)(jnp.ones(3))
+
+
+def test_another_word_than_rules_or_autodiff_is_refused():
+    with pytest.raises(fdl.InputError, match="'forward'"):
+        fdl.differentiation("forward")
+
+
+def test_rules_read_as_functions():
+    assert repr(dropout).startswith("<rule dropout(x")
+    assert dropout.__doc__.startswith("Sets each element to zero")

@@ -1,0 +1,93 @@
+"""Every rule, by every property that makes it proven, over the table of cases."""
+
+import inspect
+
+import jax.numpy as jnp
+import pytest
+
+import fdl
+from tests.cases import CASES
+from tests.proof import checks
+
+
+def parameters(cases):
+    """All tests of a case run in one process, where they share what they compile."""
+    return [pytest.param(case, id=str(case), marks=pytest.mark.xdist_group(str(case))) for case in cases]
+
+
+every_case = pytest.mark.parametrize("case", parameters(CASES))
+smooth_case = pytest.mark.parametrize("case", parameters(case for case in CASES if case.smooth))
+narrow_dtype = pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16], ids=lambda d: d.__name__)
+
+
+def test_every_public_rule_has_a_case():
+    rooms = [fdl.layers, fdl.losses]
+    rules = {value for room in rooms for _, value in inspect.getmembers(room) if isinstance(value, fdl.Rule)}
+    assert rules == {case.rule for case in CASES}
+
+
+def test_no_two_cases_have_one_name():
+    assert len({str(case) for case in CASES}) == len(CASES)
+
+
+batch_size = pytest.mark.parametrize("n", [16, 5, 1, 0])
+
+
+@every_case
+@batch_size
+def test_value(case, n):
+    checks.value_is_the_formula(case, n)
+
+
+@every_case
+@batch_size
+def test_gradient_against_jax(case, n):
+    checks.gradient_is_jax_s(case, n)
+
+
+@smooth_case
+def test_gradient_against_central_differences(case):
+    checks.jacobian_is_central_differences(case)
+
+
+@every_case
+@narrow_dtype
+def test_dtypes(case, dtype):
+    checks.forward_keeps_types(case, dtype)
+
+
+@smooth_case
+@narrow_dtype
+def test_precision(case, dtype):
+    checks.precision_is_near_jax_s(case, dtype)
+
+
+@smooth_case
+def test_vmap(case):
+    checks.vmap_is_a_loop(case)
+
+
+@smooth_case
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.bfloat16], ids=lambda d: d.__name__)
+def test_scan_and_remat(case, dtype):
+    checks.scan_and_remat_change_nothing(case, dtype)
+
+
+@smooth_case
+def test_sharding(case):
+    checks.sharding_changes_nothing(case)
+
+
+@smooth_case
+def test_second_derivatives(case):
+    checks.second_derivatives_are_jax_s(case)
+
+
+@every_case
+def test_residuals(case):
+    checks.remembers_no_more_than_it_says(case)
+
+
+@smooth_case
+def test_memory(case):
+    checks.needs_no_more_memory_than_jax(case)
