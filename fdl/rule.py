@@ -140,7 +140,8 @@ class Rule(Generic[P, R]):
             self._parts["validate"](**arrays, **choices)
         if _mode.value == "autodiff":
             return self.reference(**arrays, **choices)  # type: ignore[call-arg]
-        return _differentiable(self, tuple(choices.items()), *_vary_together(tuple(arrays.values())))
+        values = _vary_together(_scalars_as_arrays(tuple(arrays.values())))
+        return _differentiable(self, tuple(choices.items()), *values)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # Binding like a function makes it one to help(), doctest and the documentation as well.
@@ -197,7 +198,7 @@ def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arra
 
 
 def _backward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], residuals: Any, dy: Any) -> Any:
-    remembered, types = residuals
+    remembered, types = _scalars_as_arrays(residuals)  # JAX hands scalar constants over as Python numbers
     with differentiation("autodiff"):
         gradients = a_rule.part("backward")(remembered, dy, **dict(choices))
     if not isinstance(gradients, tuple) or len(gradients) != len(a_rule._arrays):
@@ -246,6 +247,11 @@ def wide(*arrays: Any) -> jnp.dtype:
         'float32'
     """
     return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+
+
+def _scalars_as_arrays(tree: Any) -> Any:
+    """Python numbers as arrays; arrays stay as they are, so that concrete ones stay concrete in a trace."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, int | float) else leaf, tree)
 
 
 def _vary_together(arrays: Any) -> Any:

@@ -108,3 +108,9 @@ def test_ids_are_checked_where_they_can_be_seen():
     losses = jax.jit(softmax_cross_entropy)(LOGITS, bad)
     assert jnp.isnan(losses).tolist() == [False, True]
     assert softmax_cross_entropy(LOGITS, bad, where=jnp.array([True, False]))[1] == 0
+
+
+def test_labels_may_be_constants_in_a_compiled_function():
+    for label in (2, jnp.array(2)):
+        gradient = jax.grad(jax.jit(lambda z, label=label: softmax_cross_entropy(z, label)))(jnp.zeros(4))
+        assert gradient.tolist() == [0.25, 0.25, -0.75, 0.25]

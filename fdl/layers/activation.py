@@ -1,4 +1,4 @@
-"""Activations: the nonlinearity between affine maps, applied to every element by itself.
+"""Piecewise linear activations, and the one that bends: relu and its relatives, applied element by element.
 
 For an elementwise y = f(x) the Jacobian is diagonal, so the backward pass is one product per element,
 
@@ -6,9 +6,20 @@ For an elementwise y = f(x) the Jacobian is diagonal, so the backward pass is on
 
 and the only question is what to remember to have f'(x) again.
 
-ReLU: y = max(x, 0) has the slope 1 where x > 0 and 0 where x < 0. At 0 it has a kink, and any slope in
-[0, 1] would do: fdl takes 0. One bit per element says which side x was on, where remembering x or y
-would take 32. (Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.)
+    relu          y = max(x, 0)                        slope 0 | 1
+    leaky_relu    y = max(x, 0) + alpha min(x, 0)      slope alpha | 1
+    prelu         the same, with a learned alpha       slope alpha | 1,   dalpha = sum min(x, 0) dy
+    hard_sigmoid  y = clip((x + 3) / 6, 0, 1)          slope 0 | 1/6 | 0
+    hard_swish    y = x hard_sigmoid(x)                slope 0 | (2 x + 3) / 6 | 1
+
+Where only the side matters, one boolean per element says it, where remembering x or y would take 32 bits.
+prelu and hard_swish need x itself. A kink belongs to its outer side: the slope at 0 is that of x < 0 in the
+first three, and at -3 and 3 it is that of the outer piece in the others, which makes relu'(0) = 0.
+
+Sources: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines" (2010); Maas,
+Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models" (2013), leaky; He, Zhang,
+Ren and Sun, "Delving deep into rectifiers" (2015), learned; Howard et al., "Searching for MobileNetV3"
+(2019), hard.
 """
 
 from typing import Any
@@ -16,8 +27,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.layer import Layer, Tree
-from fdl.rule import rule
+from fdl.layer import Tree
+from fdl.layers.checks import check_feature_scale, check_floats
+from fdl.layers.rule_layer import RuleLayer, learned_scalar
+from fdl.rule import rule, wide
 
 
 @rule
@@ -54,7 +67,196 @@ def _(off, dy):
     return (jnp.where(off, 0, dy),)
 
 
-class Relu(Layer):
+@rule(static=["alpha"])
+def leaky_relu(x: jax.Array, alpha: float = 0.01) -> jax.Array:
+    """The leaky rectifier y = x where x > 0, alpha x elsewhere, with slope alpha at 0.
+
+    Args:
+        x: floats of any shape.
+        alpha: the slope on the negative side, a fixed number; `prelu` learns it.
+
+    Returns:
+        y, of the same shape and dtype. NaN stays NaN.
+
+    Raises:
+        InputError: for integers.
+
+    Remembers:
+        the side of each element, as a boolean of the shape of x.
+
+    Source:
+        Maas, Hannun and Ng (2013).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x = jnp.array([-1.0, 0.0, 2.0])
+        >>> leaky_relu(x, 0.5).tolist(), jax.vmap(jax.grad(lambda x: leaky_relu(x, 0.5)))(x).tolist()
+        ([-0.5, 0.0, 2.0], [0.5, 0.5, 1.0])
+    """
+    return jnp.where(x <= 0, alpha * x, x)
+
+
+@leaky_relu.validate
+def _(x, alpha):
+    check_floats("leaky_relu", x)
+
+
+@leaky_relu.forward
+def _(x, alpha):
+    left = x <= 0
+    return jnp.where(left, alpha * x, x), left
+
+
+@leaky_relu.backward
+def _(left, dy, *, alpha):
+    # y = alpha x on the left, x elsewhere
+    return (jnp.where(left, alpha * dy, dy),)
+
+
+@rule
+def prelu(x: jax.Array, alpha: jax.Array) -> jax.Array:
+    """The parametric rectifier y = max(x, 0) + alpha min(x, 0), with slope alpha at 0 and a learned alpha.
+
+    Args:
+        x: [..., C], floats.
+        alpha: the slope on the negative side: a scalar, or [C] for one per feature.
+
+    Returns:
+        y, of the shape and dtype of x. NaN stays NaN.
+
+    Raises:
+        InputError: for integers, and when alpha has another shape.
+
+    Remembers:
+        x and alpha, which exist anyway.
+
+    Source:
+        He, Zhang, Ren and Sun (2015).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x, alpha = jnp.array([[-1.0, -2.0], [-3.0, 4.0]]), jnp.array([0.5, 0.1])
+        >>> prelu(x, alpha).tolist()
+        [[-0.5, -0.2], [-1.5, 4.0]]
+        >>> jax.grad(lambda alpha: prelu(x, alpha).sum())(alpha).tolist()
+        [-4.0, -2.0]
+    """
+    y = jnp.where(x <= 0, 0, x) + alpha * jnp.where(x <= 0, x, 0)
+    return y.astype(jnp.result_type(x))
+
+
+@prelu.validate
+def _(x, alpha):
+    check_floats("prelu", x)
+    check_feature_scale("prelu", x, alpha=alpha)
+
+
+@prelu.forward
+def _(x, alpha):
+    return prelu.reference(x, alpha), (x, alpha)
+
+
+@prelu.backward
+def _(residuals, dy):
+    x, alpha = residuals
+    # y = max(x, 0) + alpha min(x, 0)
+    left = x <= 0
+    dx = jnp.where(left, alpha * dy, dy)
+    shared_axes = tuple(range(jnp.ndim(x) - jnp.ndim(alpha)))
+    dalpha = jnp.sum(jnp.where(left, x, 0) * dy.astype(wide(dy)), shared_axes)
+    return dx, dalpha
+
+
+@rule
+def hard_sigmoid(x: jax.Array) -> jax.Array:
+    """The piecewise linear sigmoid y = clip((x + 3) / 6, 0, 1), with slope 0 at -3 and 3.
+
+    Args:
+        x: floats of any shape.
+
+    Returns:
+        y, in [0, 1], of the same shape and dtype. NaN stays NaN.
+
+    Raises:
+        InputError: for integers.
+
+    Remembers:
+        which elements were clipped, as a boolean of the shape of x.
+
+    Source:
+        Howard et al. (2019).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> hard_sigmoid(jnp.array([-4.0, 0.0, 1.5, 3.0])).tolist(), float(6 * jax.grad(hard_sigmoid)(1.5))
+        ([0.0, 0.5, 0.75, 1.0], 1.0)
+    """
+    return jnp.where(jnp.abs(x) >= 3, (x > 0).astype(jnp.result_type(x)), (x + 3) / 6)
+
+
+@hard_sigmoid.validate
+def _(x):
+    check_floats("hard_sigmoid", x)
+
+
+@hard_sigmoid.forward
+def _(x):
+    return hard_sigmoid.reference(x), jnp.abs(x) >= 3
+
+
+@hard_sigmoid.backward
+def _(clipped, dy):
+    # y = 0 or 1 where clipped, (x + 3) / 6 elsewhere
+    return (jnp.where(clipped, 0, dy / 6),)
+
+
+@rule
+def hard_swish(x: jax.Array) -> jax.Array:
+    """The piecewise quadratic swish y = x clip((x + 3) / 6, 0, 1), with slope 0 at -3 and 1 at 3.
+
+    Args:
+        x: floats of any shape.
+
+    Returns:
+        y, of the same shape and dtype. NaN stays NaN.
+
+    Raises:
+        InputError: for integers.
+
+    Remembers:
+        x, which exists anyway.
+
+    Source:
+        Howard et al. (2019).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> hard_swish(jnp.array([-4.0, -1.5, 0.0, 3.0])).tolist(), float(jax.grad(hard_swish)(1.5))
+        ([0.0, -0.375, 0.0, 3.0], 1.0)
+    """
+    outside = jnp.abs(x) >= 3
+    inner = jnp.where(outside, 0, x)  # keeps infinities out of the parabola, whose slope there is no number
+    return jnp.where(outside, jnp.where(x <= 0, 0, x), inner * (inner + 3) / 6)
+
+
+@hard_swish.validate
+def _(x):
+    check_floats("hard_swish", x)
+
+
+@hard_swish.forward
+def _(x):
+    return hard_swish.reference(x), x
+
+
+@hard_swish.backward
+def _(x, dy):
+    # y = 0 or x outside (-3, 3), x (x + 3) / 6 inside
+    slope = jnp.where(jnp.abs(x) >= 3, (x > 0).astype(jnp.result_type(x)), (2 * x + 3) / 6)
+    return (slope * dy,)
+
+
+class Relu(RuleLayer):
     """The layer of `relu`; it has no parameters.
 
     Example:
@@ -63,5 +265,67 @@ class Relu(Layer):
         [0.0, 2.0]
     """
 
-    def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        return relu(x), state
+    rule = relu
+
+
+class LeakyRelu(RuleLayer):
+    """The layer of `leaky_relu`; it has no parameters.
+
+    Args:
+        alpha: the slope on the negative side.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> LeakyRelu(0.5).apply({}, {}, jnp.array([-1.0, 2.0]))[0].tolist()
+        [-0.5, 2.0]
+    """
+
+    rule = leaky_relu
+    alpha: float = 0.01
+
+
+class Prelu(RuleLayer):
+    """The layer of `prelu`, with the parameter ``alpha`` [C], or a scalar when it is shared.
+
+    Args:
+        start: where alpha starts.
+        shared: whether all features share one alpha.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> layer, x = Prelu(), jnp.array([[-1.0, 2.0]])
+        >>> params, state = layer.init(jax.random.key(0), x)
+        >>> params["alpha"].tolist(), layer.apply(params, state, x)[0].tolist()
+        ([0.25, 0.25], [[-0.25, 2.0]])
+    """
+
+    rule = prelu
+    start: float = 0.25
+    shared: bool = False
+
+    def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
+        return {"alpha": learned_scalar("Prelu", x, self.start, self.shared)}, {}
+
+
+class HardSigmoid(RuleLayer):
+    """The layer of `hard_sigmoid`; it has no parameters.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> HardSigmoid().apply({}, {}, jnp.array([-3.0, 0.0]))[0].tolist()
+        [0.0, 0.5]
+    """
+
+    rule = hard_sigmoid
+
+
+class HardSwish(RuleLayer):
+    """The layer of `hard_swish`; it has no parameters.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> HardSwish().apply({}, {}, jnp.array([-3.0, 3.0]))[0].tolist()
+        [0.0, 3.0]
+    """
+
+    rule = hard_swish

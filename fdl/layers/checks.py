@@ -1,0 +1,44 @@
+"""Checks of arguments that several families of rules share."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+
+
+def check_floats(who: str, x: Any) -> None:
+    """Refuses integers, in which the values of a smooth function would be rounded away.
+
+    Raises:
+        InputError: when x is not an array of floats.
+
+    Example:
+        >>> check_floats("sigmoid", jnp.arange(3))
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: sigmoid expects floats, got int32: convert them with x.astype(jnp.float32)
+    """
+    dtype = jnp.result_type(x)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise InputError(f"{who} expects floats, got {dtype}: convert them with x.astype(jnp.float32)")
+
+
+def check_feature_scale(who: str, x: Any, **vector: Any) -> None:
+    """Refuses a parameter that is neither a scalar nor one number for each feature of x [..., C].
+
+    Raises:
+        InputError: with the name of the parameter and both shapes.
+
+    Example:
+        >>> check_feature_scale("prelu", jnp.ones((2, 3)), alpha=jnp.ones(2))
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: prelu expects alpha as a scalar or of shape [3] for x of shape [2, 3], got [2]
+    """
+    (name, value), shape = *vector.items(), jnp.shape(x)
+    if jnp.shape(value) not in ((), shape[-1:]):
+        raise InputError(
+            f"{who} expects {name} as a scalar or of shape {list(shape[-1:])} for x of shape {list(shape)}, "
+            f"got {list(jnp.shape(value))}"
+        )

@@ -1,0 +1,76 @@
+"""Evaluation: the objective and its metrics on data that is not trained on."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+
+from fdl.errors import InputError
+from fdl.train.metrics import examples_in, mean_over_examples
+from fdl.train.objective import Objective
+from fdl.train.step import TrainState, step_key
+
+
+def make_eval_step(objective: Objective) -> Callable[[TrainState, Any], dict[str, jax.Array]]:
+    """Makes a pure, jitted function eval_step(train_state, batch) -> metrics, with ``train=False``.
+
+    Args:
+        objective: what is trained. It is given a key here as well, in case that it samples even then.
+
+    Returns:
+        The function; its metrics are the objective's and its value as "loss", scalars on the device.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine
+        >>> from fdl.losses import softmax_cross_entropy
+        >>> from fdl.optim import sgd
+        >>> from fdl.train import init_train_state, supervised
+        >>> net, x = Affine(10), jnp.zeros((2, 64))
+        >>> train_state = init_train_state(net, sgd(0.1), jax.random.key(0), x)
+        >>> eval_step = make_eval_step(supervised(net, softmax_cross_entropy))
+        >>> round(float(eval_step(train_state, (x, jnp.array([3, 7])))["loss"]), 4)  # log 10
+        2.3026
+    """
+
+    def eval_step(train_state: TrainState, batch: Any) -> dict[str, jax.Array]:
+        params, state = train_state.params, train_state.state
+        value, (_, metrics) = objective(params, state, batch, step_key(train_state), train=False)
+        return {"loss": value, **metrics}
+
+    return jax.jit(eval_step)
+
+
+def evaluate(
+    eval_step: Callable[[Any, Any], dict[str, jax.Array]], train_state: Any, batches: Iterable[Any]
+) -> dict[str, float]:
+    """The means of the metrics over all examples of all batches, whatever the size of each batch.
+
+    Args:
+        eval_step: from `make_eval_step`.
+        train_state: what to evaluate; it stays as it is.
+        batches: any iterable of batches; ``[(inputs, targets)]`` when all fits into one.
+
+    Raises:
+        InputError: when there are no batches.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine
+        >>> from fdl.losses import softmax_cross_entropy
+        >>> from fdl.optim import sgd
+        >>> from fdl.train import init_train_state, supervised
+        >>> net, x, labels = Affine(3), jnp.zeros((5, 4)), jnp.array([0, 1, 2, 0, 1])
+        >>> train_state = init_train_state(net, sgd(0.1), jax.random.key(0), x)
+        >>> eval_step = make_eval_step(supervised(net, softmax_cross_entropy))
+        >>> means = evaluate(eval_step, train_state, [(x[:3], labels[:3]), (x[3:], labels[3:])])
+        >>> round(means["loss"], 4)  # log 3
+        1.0986
+    """
+    metrics, examples = [], []
+    for batch in batches:
+        metrics.append(eval_step(train_state, batch))
+        examples.append(examples_in(batch))
+    if not metrics:
+        raise InputError("there is nothing to evaluate: batches gave no batch")
+    return mean_over_examples(metrics, examples)

@@ -1,0 +1,68 @@
+"""Metrics: what people want to know of a model, as functions of (outputs, targets), one value per example."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fdl.errors import InputError
+
+
+def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Whether the largest logit is that of the label: 1 where it is, 0 elsewhere. Its mean is the accuracy.
+
+    Args:
+        logits: [..., C]; of equal largest ones the first counts.
+        labels: class ids, integers of shape [...].
+
+    Returns:
+        Zeros and ones of shape [...], in float32.
+
+    Raises:
+        InputError: for labels of another shape, and for floats.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> accuracy(jnp.array([[0.1, 2.0], [3.0, 1.0]]), jnp.array([1, 1])).tolist()
+        [1.0, 0.0]
+    """
+    shape = jnp.shape(logits)[:-1]
+    if jnp.shape(labels) != shape or not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+        raise InputError(
+            f"accuracy of logits {list(jnp.shape(logits))} expects labels as class ids, integers of shape "
+            f"{list(shape)}, got {jnp.result_type(labels)} of shape {list(jnp.shape(labels))}"
+        )
+    return (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+
+
+def examples_in(batch: Any) -> int:
+    """How many examples a batch holds: the first axis of its first array.
+
+    Example:
+        >>> import numpy as np
+        >>> examples_in((np.zeros((32, 8, 8)), np.zeros(32)))
+        32
+    """
+    shape = jnp.shape(jax.tree.leaves(batch)[0])
+    if not shape:
+        raise InputError("a batch is made of arrays with one row per example, got one that starts with a scalar")
+    return shape[0]
+
+
+def mean_over_examples(metrics: Sequence[dict[str, jax.Array]], examples: Sequence[int]) -> dict[str, float]:
+    """The means over all examples of what are means over batches. This is where the device is waited for.
+
+    Args:
+        metrics: for each batch, scalars by name.
+        examples: for each batch, how many examples it had.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> mean_over_examples([{"loss": jnp.array(1.0)}, {"loss": jnp.array(4.0)}], [20, 10])
+        {'loss': 2.0}
+    """
+    values = jax.device_get(list(metrics))
+    names = sorted(values[0], key=lambda name: name != "loss")  # a pytree has its keys in the order of the alphabet
+    return {name: float(np.average([np.float64(one[name]) for one in values], weights=examples)) for name in names}

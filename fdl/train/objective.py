@@ -1,0 +1,92 @@
+"""Objectives: the one number that training makes small, as a pure function.
+
+    objective(params, state, batch, key, train=True) -> (value, (state, metrics))
+
+``value`` is the scalar that gradients are taken of, ``state`` what the forward pass left behind (running
+statistics), ``metrics`` a dict of scalars to watch. `supervised` makes the usual one,
+
+    J(w) = 1/N sum_n loss(net(w, x_n), t_n) + penalty(w)
+
+and any function of this form can stand in its place: an autoencoder's, an adversary's, one with several
+networks in ``params``.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.layer import Layer
+from fdl.rule import wide
+
+PerExample = Callable[[Any, Any], jax.Array]
+
+
+class Objective(Protocol):
+    """What a training step minimises; see the module's own text for what goes in and what comes out."""
+
+    def __call__(
+        self, params: Any, state: Any, batch: Any, key: Any, train: bool = True
+    ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+        """Computes (value, (state, metrics))."""
+
+
+def supervised(
+    net: Layer,
+    loss: PerExample,
+    *,
+    penalty: Callable[[Any], jax.Array] | None = None,
+    metrics: Mapping[str, PerExample] = {},
+) -> Objective:
+    """The objective of learning from examples: the mean loss of a network's outputs, plus a penalty.
+
+    Args:
+        net: the network; a batch for it is a pair (inputs, targets).
+        loss: a function of (outputs, targets) that gives one value per example.
+        penalty: a function of the parameters that gives a scalar, such as ``lambda params: 1e-4 * l2(params)``.
+        metrics: functions of (outputs, targets) that give one value per example, by the names under which
+            their means are reported.
+
+    Returns:
+        A pure function objective(params, state, batch, key, train=True) -> (value, (state, metrics)).
+
+    Raises:
+        InputError: for a metric called "loss", the name under which the objective itself is reported; and
+            from the objective, whatever the network, the loss and the metrics find wrong with a batch.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine
+        >>> from fdl.losses import softmax_cross_entropy
+        >>> from fdl.train import accuracy
+        >>> net, batch = Affine(10), (jnp.zeros((2, 64)), jnp.array([3, 7]))
+        >>> objective = supervised(net, softmax_cross_entropy, metrics={"accuracy": accuracy})
+        >>> value, (state, metrics) = objective(*net.init(jax.random.key(0), batch[0]), batch, jax.random.key(1))
+        >>> round(float(value), 4), float(metrics["accuracy"])
+        (2.3026, 0.0)
+    """
+    if "loss" in metrics:
+        raise InputError('a metric cannot be called "loss": that is what the value of the objective is called')
+
+    def objective(params: Any, state: Any, batch: Any, key: Any, train: bool = True) -> Any:
+        inputs, targets = _pair(batch)
+        outputs, state = net.apply(params, state, inputs, key=key, train=train)
+        value = _mean(loss(outputs, targets))
+        if penalty is not None:
+            value = value + penalty(params)
+        return value, (state, {name: _mean(metric(outputs, targets)) for name, metric in metrics.items()})
+
+    return objective
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        what = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise InputError(f"supervised learning takes batches that are pairs (inputs, targets), got a {what}")
+    return batch[0], batch[1]
+
+
+def _mean(values: jax.Array) -> jax.Array:
+    return jnp.mean(values, dtype=wide(values))

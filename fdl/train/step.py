@@ -1,0 +1,110 @@
+"""The training step: from one train state and a batch to the next train state.
+
+    (params, state, opt_state, key, step), batch  ->  (params', state', opt_state', key, step + 1), metrics
+
+Everything that training changes is in the train state, so the step is a pure function: the same state
+and batch give the same result, and a run that continues from a saved state is the run that was saved.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fdl.layer import Layer
+from fdl.optim import Optimizer, apply_updates
+from fdl.train.objective import Objective
+
+
+class TrainState(NamedTuple):
+    """All that a training run carries from one step to the next; a pytree of arrays.
+
+    ``params`` and ``state`` are the network's, ``opt_state`` is the optimizer's. ``key`` stays as it
+    is; the randomness of a step comes from ``key`` and ``step``, the number of steps that were taken.
+    """
+
+    params: Any
+    state: Any
+    opt_state: Any
+    key: jax.Array
+    step: jax.Array
+
+
+def init_train_state(net: Layer, optimizer: Optimizer, key: jax.Array, *inputs: Any) -> TrainState:
+    """Makes the train state that a run starts from.
+
+    Args:
+        net: the network.
+        optimizer: what `make_train_step` will be given.
+        key: a JAX random key, for the initial parameters and for all that is drawn at random in training.
+        inputs: one batch of what goes into the network, or its shapes (`jax.ShapeDtypeStruct`).
+
+    Raises:
+        InputError: when the inputs do not fit the network, with the path of the layer.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine
+        >>> from fdl.optim import adam
+        >>> train_state = init_train_state(Affine(10), adam(1e-3), jax.random.key(0), jnp.ones((32, 64)))
+        >>> jax.tree.map(jnp.shape, train_state.params), int(train_state.step)
+        ({'b': (10,), 'w': (64, 10)}, 0)
+    """
+    init_key, key = jax.random.split(key)
+    params, state = net.init(init_key, *inputs)
+    # Optimizers may start from the parameters themselves (an average of them does), and a training step
+    # that donates its train state may not be given the same buffer twice.
+    opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
+    return TrainState(params, state, opt_state, key, jnp.zeros((), jnp.int32))
+
+
+def make_train_step(
+    objective: Objective, optimizer: Optimizer
+) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
+    """Makes the compiled step: the objective's gradient, handed to the optimizer, added to the parameters.
+
+    Args:
+        objective: what to minimise, from `supervised` or of that form.
+        optimizer: from `fdl.optim`, or optax.
+
+    Returns:
+        A pure, jitted function train_step(train_state, batch) -> (train_state, metrics). It takes over
+        the buffers of the train state that it is given, which cannot be used afterwards (pass a copy,
+        ``jax.tree.map(jnp.copy, train_state)``, to keep it). The metrics are the objective's and its
+        value as "loss", scalars that stay on the device.
+
+    Raises:
+        InputError: from the step, before compilation, when a batch does not fit the network or the loss.
+            The values of a batch cannot be seen there: class ids that do not exist give a loss of NaN,
+            unless `check_batch`, which `fit` calls, looked at them first.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine
+        >>> from fdl.losses import softmax_cross_entropy
+        >>> from fdl.optim import sgd
+        >>> from fdl.train import supervised
+        >>> net, optimizer, x = Affine(3), sgd(0.1), jnp.eye(4)
+        >>> train_step = make_train_step(supervised(net, softmax_cross_entropy), optimizer)
+        >>> train_state = init_train_state(net, optimizer, jax.random.key(0), x)
+        >>> train_state, before = train_step(train_state, (x, jnp.array([0, 1, 2, 0])))
+        >>> train_state, after = train_step(train_state, (x, jnp.array([0, 1, 2, 0])))
+        >>> int(train_state.step), bool(after["loss"] < before["loss"])
+        (2, True)
+    """
+
+    def train_step(train_state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        params, state, opt_state, key, step = train_state
+        value_and_grad = jax.value_and_grad(objective, has_aux=True)
+        (value, (state, metrics)), grads = value_and_grad(params, state, batch, step_key(train_state))
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        params = apply_updates(params, updates)
+        return TrainState(params, state, opt_state, key, step + 1), {"loss": value, **metrics}
+
+    return jax.jit(train_step, donate_argnames="train_state")
+
+
+def step_key(train_state: TrainState) -> jax.Array:
+    """The key of the step that comes next: another one for every step, the same one when it is repeated."""
+    return jax.random.fold_in(train_state.key, train_state.step)

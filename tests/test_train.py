@@ -1,0 +1,375 @@
+"""Training: what the objective, the step, the evaluation, the driver and its display promise."""
+
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fdl import InputError
+from fdl.layers import Affine, BatchNorm, Dropout, Flatten, Relu, Serial
+from fdl.losses import l2, softmax_cross_entropy
+from fdl.optim import Optimizer, adam, sgd
+from fdl.train import (
+    accuracy,
+    check_batch,
+    evaluate,
+    fit,
+    init_train_state,
+    make_eval_step,
+    make_train_step,
+    supervised,
+)
+
+NET = Serial(Flatten(), Affine(8), BatchNorm(), Relu(), Dropout(0.2), Affine(3))
+OBJECTIVE = supervised(NET, softmax_cross_entropy, metrics={"accuracy": accuracy})
+OPTIMIZER = adam(1e-2)
+
+
+def make_batch(examples=12):
+    x = np.random.default_rng(0).normal(size=(examples, 2, 3)).astype(np.float32)
+    return x, x[:, 0].argmax(1).astype(np.int32)
+
+
+@pytest.fixture
+def train_state():
+    return init_train_state(NET, OPTIMIZER, jax.random.key(0), make_batch()[0])
+
+
+@pytest.fixture(scope="module")
+def train_step():
+    return make_train_step(OBJECTIVE, OPTIMIZER)
+
+
+@pytest.fixture(scope="module")
+def eval_step():
+    return make_eval_step(OBJECTIVE)
+
+
+def copy(tree):
+    return jax.tree.map(jnp.copy, tree)
+
+
+def plain(tree):
+    """The leaves as NumPy arrays, keys as their numbers."""
+    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # noqa: E731
+    return [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def assert_equal(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for left, right in zip(plain(a), plain(b), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+class TestObjective:
+    def test_is_the_mean_of_the_losses_plus_the_penalty(self):
+        params, state = NET.init(jax.random.key(0), make_batch()[0])
+        x, labels = make_batch()
+        objective = supervised(NET, softmax_cross_entropy, penalty=lambda params: 0.1 * l2(params))
+        value, _ = objective(params, state, (x, labels), None, train=False)
+        z = np.asarray(NET.apply(params, state, x)[0], np.float64)
+        losses = np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), labels]
+        squares = sum(np.sum(np.square(w)) for w in plain(params))
+        np.testing.assert_allclose(value, losses.mean() + 0.1 * squares, rtol=1e-5)
+
+    def test_metrics_are_means_over_examples(self):
+        net, x = Affine(2), jnp.eye(2)
+        params = {"w": jnp.eye(2), "b": jnp.zeros(2)}
+        objective = supervised(net, softmax_cross_entropy, metrics={"accuracy": accuracy})
+        _, (_, metrics) = objective(params, {}, (x, jnp.array([0, 0])), None)
+        assert metrics == {"accuracy": 0.5}
+
+    def test_a_metric_cannot_take_the_name_of_the_loss(self):
+        with pytest.raises(InputError, match='"loss"'):
+            supervised(NET, softmax_cross_entropy, metrics={"loss": accuracy})
+
+    @pytest.mark.parametrize("batch", [np.zeros((2, 6)), (np.zeros((2, 6)),), {"x": 1, "y": 2}])
+    def test_a_batch_is_a_pair(self, train_state, batch):
+        with pytest.raises(InputError, match=r"pairs \(inputs, targets\)"):
+            OBJECTIVE(train_state.params, train_state.state, batch, train_state.key)
+
+
+class TestAccuracy:
+    def test_counts_the_largest_logit_and_of_ties_the_first(self):
+        logits = jnp.array([[1.0, 2.0], [3.0, 0.0], [1.0, 1.0], [1.0, 1.0]])
+        assert accuracy(logits, jnp.array([1, 1, 0, 1])).tolist() == [1, 0, 1, 0]
+
+    @pytest.mark.parametrize("labels", [jnp.zeros(2), jnp.zeros(3, int), jnp.zeros((2, 3), int)])
+    def test_refuses_other_labels(self, labels):
+        with pytest.raises(InputError, match="class ids"):
+            accuracy(jnp.zeros((2, 3)), labels)
+
+
+class TestTrainStep:
+    def test_is_pure(self, train_step, train_state):
+        assert_equal(train_step(copy(train_state), make_batch()), train_step(train_state, make_batch()))
+
+    def test_is_one_step_of_the_optimizer(self):
+        net, optimizer, (x, labels) = Affine(3), sgd(0.1), make_batch()
+        objective, x = supervised(net, softmax_cross_entropy), x.reshape(len(x), -1)
+        train_state = init_train_state(net, optimizer, jax.random.key(0), x)
+        value, grads = jax.value_and_grad(lambda p: softmax_cross_entropy(net.apply(p, {}, x)[0], labels).mean())(
+            train_state.params
+        )
+        expected = jax.tree.map(lambda w, g: np.asarray(w - 0.1 * g), train_state.params, grads)
+        after, metrics = make_train_step(objective, optimizer)(train_state, (x, labels))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), after.params, expected)
+        np.testing.assert_allclose(metrics["loss"], value, rtol=1e-6)
+
+    def test_learns(self, train_step, train_state):
+        losses = []
+        for _ in range(60):
+            train_state, metrics = train_step(train_state, make_batch())
+            losses.append(float(metrics["loss"]))
+        assert losses[-1] < 0.3 * losses[0]
+
+    def test_takes_over_the_buffers_of_its_state(self, train_step, train_state):
+        after, _ = train_step(train_state, make_batch())
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(train_state))
+        assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(after))
+
+    def test_leaves_the_key_of_the_user_alone(self, train_step):
+        key = jax.random.key(0)
+        train_step(init_train_state(NET, OPTIMIZER, key, make_batch()[0]), make_batch())
+        assert not key.is_deleted()
+
+    def test_is_compiled_once(self):
+        traces = []
+
+        def loss(logits, labels):
+            traces.append(logits.shape)
+            return softmax_cross_entropy(logits, labels)
+
+        optimizer = adam(1e-2)
+        step = make_train_step(supervised(NET, loss), optimizer)
+        train_state = init_train_state(NET, optimizer, jax.random.key(0), make_batch()[0])
+        for _ in range(3):
+            train_state, _ = step(train_state, make_batch())
+        assert len(traces) == 1
+
+    def test_keeps_structure_shapes_and_dtypes(self, train_step, train_state):
+        before = jax.tree.map(jax.typeof, train_state)
+        after, _ = train_step(train_state, make_batch())
+        assert jax.tree.map(jax.typeof, after) == before
+
+    def test_draws_anew_at_every_step(self):
+        def objective(params, state, batch, key, train=True):
+            return jnp.sum(params["w"]), (state, {"drawn": jax.random.uniform(key)})
+
+        optimizer = sgd(0.1)
+        train_state = init_train_state(Affine(1), optimizer, jax.random.key(0), jnp.ones((1, 1)))
+        train_step, again, drawn = make_train_step(objective, optimizer), copy(train_state), []
+        for _ in range(3):
+            train_state, metrics = train_step(train_state, 0)
+            drawn.append(float(metrics["drawn"]))
+        assert len(set(drawn)) == 3
+        assert float(train_step(again, 0)[1]["drawn"]) == drawn[0]
+
+    def test_updates_running_statistics(self, train_step, train_state):
+        before = jax.tree.map(np.asarray, copy(train_state.state["batch_norm1"]))
+        after, _ = train_step(train_state, make_batch())
+        assert not np.allclose(after.state["batch_norm1"]["mean"], before["mean"])
+        assert not np.allclose(after.state["batch_norm1"]["var"], before["var"])
+
+    def test_counts_steps(self, train_step, train_state):
+        for _ in range(3):
+            train_state, _ = train_step(train_state, make_batch())
+        assert int(train_state.step) == 3
+
+    def test_metrics_stay_on_the_device(self, train_step, train_state):
+        _, metrics = train_step(train_state, make_batch())
+        assert {name: (type(value) is not float, value.shape) for name, value in metrics.items()} == {
+            "loss": (True, ()),
+            "accuracy": (True, ()),
+        }
+
+    def test_takes_an_optimizer_that_starts_from_the_parameters_themselves(self):
+        average = Optimizer(
+            lambda params: params, lambda g, s, params=None, **_: (jax.tree.map(lambda g: -0.1 * g, g), s)
+        )
+        train_state = init_train_state(NET, average, jax.random.key(0), make_batch()[0])
+        make_train_step(OBJECTIVE, average)(train_state, make_batch())
+
+    def test_can_be_scanned(self, train_step, train_state):
+        batches = jax.tree.map(lambda leaf: jnp.stack([leaf] * 4), make_batch())
+        after, metrics = jax.lax.scan(train_step, train_state, batches)
+        assert int(after.step) == 4
+        assert metrics["loss"].shape == (4,)
+
+
+X, LABELS = make_batch()
+
+BAD_BATCHES = {
+    "too many features": ((np.ones((12, 2, 4), np.float32), LABELS), r"^affine1: .*\[\.\.\., 6\].*\[12, 8\]"),
+    "no batch axis": ((X[0, 0], LABELS), r"^flatten1: .*\[N, \.\.\.\]"),
+    "an empty batch": ((X[:0], LABELS[:0]), "^batch_norm1: .*empty"),
+    "float labels": ((X, LABELS.astype(np.float32)), "class ids.*float32"),
+    "labels of another rank": ((X, LABELS[:, None]), r"class ids.*\[12, 1\]"),
+    "too few labels": ((X, LABELS[:5]), r"class ids.*\[5\]"),
+}
+
+
+class TestBadBatches:
+    @pytest.mark.parametrize(("batch", "message"), BAD_BATCHES.values(), ids=BAD_BATCHES)
+    def test_are_refused_by_the_step(self, train_step, train_state, batch, message):
+        with pytest.raises(InputError, match=message):
+            train_step(train_state, batch)
+        assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(train_state))
+
+    @pytest.mark.parametrize("label", [-1, 3])
+    def test_labels_that_do_not_exist_are_refused_where_they_can_be_seen(self, train_step, train_state, label):
+        batch = (X, np.full_like(LABELS, label))
+        for refuse in (check_batch, lambda *args: fit(*args[:2], lambda _: [args[2]], epochs=1)):
+            with pytest.raises(InputError, match=rf"class ids in \[0, 3\).*got {label}"):
+                refuse(train_step, train_state, batch)
+
+    def test_labels_that_do_not_exist_give_nan_where_they_cannot_be_seen(self, train_step, train_state):
+        _, metrics = train_step(train_state, (X, np.full_like(LABELS, 3)))
+        assert math.isnan(metrics["loss"])
+
+    def test_a_look_at_a_batch_compiles_and_changes_nothing(self, train_step, train_state):
+        before = copy(train_state)
+        check_batch(train_step, train_state, make_batch())
+        assert_equal(train_state, before)
+
+    def test_a_step_that_is_not_jitted_is_not_looked_into(self, train_state):
+        def step(train_state, batch):
+            return (train_state, {}) if float(batch[0].sum()) < math.inf else None
+
+        check_batch(step, train_state, make_batch())
+
+
+class TestEvaluate:
+    def test_weighs_batches_by_their_examples(self, eval_step, train_state):
+        x, labels = make_batch()
+        whole = evaluate(eval_step, train_state, [(x, labels)])
+        parts = evaluate(eval_step, train_state, [(x[:7], labels[:7]), (x[7:11], labels[7:11]), (x[11:], labels[11:])])
+        assert list(whole) == ["loss", "accuracy"]
+        assert parts == pytest.approx(whole, rel=1e-5)
+
+    def test_uses_running_statistics_and_drops_nothing(self, eval_step, train_state):
+        x, labels = make_batch()
+        z, _ = NET.apply(train_state.params, train_state.state, x)
+        expected = softmax_cross_entropy(z, labels).mean()
+        assert evaluate(eval_step, train_state, [(x, labels)])["loss"] == pytest.approx(float(expected), rel=1e-5)
+
+    def test_leaves_the_train_state_as_it_is(self, eval_step, train_state):
+        before = copy(train_state)
+        evaluate(eval_step, train_state, [make_batch()])
+        assert_equal(train_state, before)
+
+    def test_needs_a_batch(self, eval_step, train_state):
+        with pytest.raises(InputError, match="nothing to evaluate"):
+            evaluate(eval_step, train_state, [])
+
+
+class TestFit:
+    def test_does_what_the_bare_loop_does(self, train_step, eval_step, train_state):
+        epochs = {0: [make_batch(12), make_batch(6)], 1: [make_batch(6)]}
+        bare, losses = copy(train_state), {}
+        for epoch, batches in epochs.items():
+            losses[epoch] = []
+            for batch in batches:
+                bare, metrics = train_step(bare, batch)
+                losses[epoch].append(float(metrics["loss"]))
+        driven, history = fit(
+            train_step,
+            train_state,
+            epochs.get,
+            epochs=2,
+            validate=lambda train_state: evaluate(eval_step, train_state, [make_batch()]),
+            progress=None,
+        )
+        assert_equal(driven, bare)
+        assert [(record["epoch"], record["step"]) for record in history] == [(1, 2), (2, 3)]
+        assert history[0]["loss"] == pytest.approx((2 * losses[0][0] + losses[0][1]) / 3)
+        assert history[1]["loss"] == pytest.approx(losses[1][0])
+        last = evaluate(eval_step, driven, [make_batch()])
+        assert {name: history[1][f"validation_{name}"] for name in last} == last
+        assert json.loads(json.dumps(history)) == history
+
+    def test_of_no_epochs_changes_nothing(self, train_step, train_state):
+        assert fit(train_step, train_state, lambda epoch: [], epochs=0) == (train_state, [])
+
+    def test_says_when_an_iterator_is_used_up(self, train_step, train_state):
+        once = iter([make_batch()])
+        with pytest.raises(InputError, match=r"batches\(1\) gave no batch"):
+            fit(train_step, train_state, lambda epoch: once, epochs=2, progress=None)
+
+    def test_says_what_batches_are(self, train_step, train_state):
+        with pytest.raises(InputError, match="lambda epoch"):
+            fit(train_step, train_state, [make_batch()], epochs=1)
+
+    def test_refuses_other_settings(self, train_step, train_state):
+        with pytest.raises(InputError, match="-1"):
+            fit(train_step, train_state, lambda epoch: [], epochs=-1)
+        with pytest.raises(InputError, match="'loud'"):
+            fit(train_step, train_state, lambda epoch: [], epochs=1, progress="loud")
+
+
+def test_importing_brings_no_extra():
+    extras = ("rich", "matplotlib", "sklearn", "tqdm", "PIL")
+    program = f"import sys, fdl.train, fdl.data; print([name for name in {extras} if name in sys.modules])"
+    command, root = [sys.executable, "-c", program], Path(__file__).parents[1]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert result.stdout == "[]\n", result.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class TestProgress:
+    @pytest.fixture
+    def run(self, train_step, eval_step, train_state):
+        def run(batches=lambda epoch: [make_batch()] * 3, **options):
+            validate = lambda train_state: evaluate(eval_step, train_state, [make_batch()])  # noqa: E731
+            fit(train_step, train_state, batches, epochs=2, validate=validate, **options)
+
+        return run
+
+    LINE = r"epoch 1/2  loss \d\.\d{3}  accuracy \d\.\d{3}  validation loss \d\.\d{3}  accuracy \d\.\d{3}"
+
+    def test_is_one_flushed_line_per_epoch_without_a_terminal(self, run, capsys):
+        run()
+        first, second = capsys.readouterr().out.splitlines()
+        assert re.fullmatch(self.LINE + r"  \d+\.\d\d s", first)
+        assert second.startswith("epoch 2/2  loss ")
+
+    def test_can_be_turned_off(self, run, capsys):
+        run(progress=None)
+        assert capsys.readouterr().out == ""
+
+    def test_is_lines_when_asked_for_on_a_terminal(self, run, monkeypatch):
+        monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+        run(progress="lines")
+        assert len(terminal.getvalue().splitlines()) == 2
+
+    def test_says_how_to_get_the_bar_when_rich_is_missing(self, run, monkeypatch):
+        monkeypatch.setitem(sys.modules, "rich", None)
+        monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+        run()
+        hint, *lines = terminal.getvalue().splitlines()
+        assert 'pip install "fdl[train]"' in hint
+        assert len(lines) == 2
+
+    @pytest.mark.parametrize("length_is_known", [True, False])
+    def test_is_a_bar_on_a_terminal(self, run, monkeypatch, length_is_known):
+        monkeypatch.setattr("fdl.train.progress.SECONDS_BETWEEN_UPDATES", 0)
+        monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", "100")
+        batches = [make_batch()] * 3
+        run(lambda epoch: batches if length_is_known else iter(batches))
+        text = terminal.getvalue()
+        for part in ("epoch 2/2", "loss ", "examples/s", "left", "validation loss"):
+            assert part in text
