@@ -6,17 +6,20 @@ VENV_PYTHON := .venv/bin/python
 # The fdl of this checkout is what runs, whatever the shell, or a .venv copied along with a checkout, says.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test lint types format bench docs lock upgrade clean
+.PHONY: help demo test test-all lint types format bench docs lock upgrade clean
 .NOTPARALLEL:
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/ready ## train a network on handwritten digits
 	@$(VENV_PYTHON) examples/digits.py $(ARGS)
 
-test: .venv/ready ## run all tests on all cores; ARGS="-n0 -k relu" goes to pytest
+test: .venv/ready ## run the tests on all cores; ARGS="-n0 -k relu" goes to pytest
 	@$(VENV_PYTHON) -m pytest -n auto --dist loadgroup $(ARGS)
+
+test-all: ARGS += -m "slow or not slow"
+test-all: test ## run the slow ones too: every check on every case
 
 lint: .venv/tools ## look for mistakes and for code that is not formatted
 	@$(VENV_PYTHON) -m ruff check

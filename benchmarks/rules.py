@@ -14,14 +14,11 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from rows import Row, every_row
-
-import fdl
+from rows import Row, compiled, every_row
 
 
 class Measured(NamedTuple):
@@ -44,41 +41,18 @@ class Measured(NamedTuple):
 
 def measure(row: Row, seconds: float) -> Measured:
     """Value and gradients of one row, both ways in turn, for about so many seconds."""
-    rng = np.random.default_rng(1)
-    arguments = dict(row.arguments(lambda *shape: rng.normal(size=shape).astype(np.float32)))
-    arrays, choices = row.rule.bind(**arguments)
-    floats = {k: v for k, v in arrays.items() if v is not None and _has_gradient(v)}
-    others = {k: v for k, v in arrays.items() if k not in floats}
-    floats, others = jax.device_put((floats, others))
-    upstream = jax.tree.map(
-        lambda y: jax.device_put(rng.normal(size=y.shape).astype(y.dtype)),
-        jax.eval_shape(lambda: row.rule(**floats, **others, **choices)),
-    )
-
-    def value_and_gradients(floats, others, upstream):
-        value, pull_back = jax.vjp(lambda floats: row.rule(**floats, **others, **choices), floats)
-        return value, pull_back(upstream)
-
-    def compiled(how):
-        with fdl.differentiation(how):
-            return jax.jit(value_and_gradients).lower(floats, others, upstream).compile()
-
-    both = compiled("rules"), compiled("autodiff")
+    both, inputs = compiled(row)
     times: tuple[list[float], list[float]] = ([], [])
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times[0]) < 5:
         order = (0, 1) if len(times[0]) % 2 else (1, 0)
         for which in order:
             start = time.perf_counter()
-            jax.block_until_ready(both[which](floats, others, upstream))
+            jax.block_until_ready(both[which](*inputs))
             times[which].append(time.perf_counter() - start)
     memory = [executable.memory_analysis().temp_size_in_bytes for executable in both]
     medians = [float(np.median(t[1:])) for t in times]
-    return Measured(f"{row.rule.__name__} {row.size}", (medians[0], medians[1]), (memory[0], memory[1]))
-
-
-def _has_gradient(tree: Any) -> bool:
-    return all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(tree))
+    return Measured(str(row), (medians[0], medians[1]), (memory[0], memory[1]))
 
 
 def table(results: list[Measured]) -> str:

@@ -8,6 +8,7 @@ from fdl import check, initializers, layers, losses, optim
 from fdl.errors import InputError
 from fdl.layer import Layer, network
 from fdl.rule import Rule, differentiation, rule
+from fdl.summary import summary
 
 __all__ = [
     "InputError",
@@ -21,4 +22,5 @@ __all__ = [
     "network",
     "optim",
     "rule",
+    "summary",
 ]

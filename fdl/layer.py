@@ -28,6 +28,7 @@ import jax
 from fdl.errors import InputError
 
 Tree = dict[str, Any]
+Visit = Callable[..., tuple[Any, Any, Any]]  # what `Layer.walk` calls for every child
 
 
 @dataclass_transform(frozen_default=True)
@@ -82,6 +83,47 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define apply")
 
+    def walk(self, visit: Visit, params: Tree, state: Tree, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
+        """Does what `apply` does, with a visitor in the place of every child's apply.
+
+        A visitor sees what each child is given, in the order of the calls, and may change its parameters
+        for the rest of the pass: that is how `fdl.summary` and `data_dependent` look at any wiring. It goes
+        deeper by calling the child's `walk`; a layer without children only applies itself.
+
+        Args:
+            visit: a function (name, child, params, state, *inputs, key, train) -> (output, params, state).
+            params, state, inputs, options: as for `apply`.
+
+        Returns:
+            (output, params, state), with each child's params and state as its last visit returned them.
+
+        Example:
+            >>> import jax, jax.numpy as jnp
+            >>> from fdl.layers import Affine, Residual
+            >>> def visit(name, child, params, state, *inputs, **options):
+            ...     print(name, child, *(x.shape for x in inputs))
+            ...     return child.walk(visit, params, state, *inputs, **options)
+            >>> layer, x = Residual(Affine(3)), jnp.ones((2, 3))
+            >>> y, params, state = layer.walk(visit, *layer.init(jax.random.key(0), x), x)
+            body Affine(3) (2, 3)
+        """
+        output, state = self.apply(params, state, *inputs, **options)
+        return output, params, state
+
+    def receptive_window(self, *inputs: Any) -> "tuple[tuple[Any, Any, Any], ...] | None":
+        """Which positions of its input one output position sees, for the receptive field in `fdl.summary`.
+
+        A layer that looks at neighbours returns (kernel, stride, dilation) for each of its spatial axes:
+        output position i sees the kernel positions stride i + dilation j. A layer that makes its input larger
+        has a stride below one, as a `fractions.Fraction`, and counts in its kernel the input positions that
+        one output sees; one that mixes all positions has them all in its kernel. None, as here, is for a layer
+        that treats every position by itself.
+
+        Args:
+            inputs: the shapes and dtypes of what the layer is called with, as for `init`.
+        """
+        return None
+
     def _init_and_apply(self, key: Any, *inputs: Any) -> tuple[Any, Tree, Tree]:
         params, state = self.init(key, *inputs)
         output, state = self.apply(params, state, *inputs, key=key, train=True)
@@ -118,10 +160,12 @@ class Combinator(Layer):
     def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
         shapes: dict[str, Any] = {}
 
+        def visit(name: str, child: Layer, params: Any, state: Any, *inputs: Any, **options: Any) -> Any:
+            shapes.setdefault(name, jax.tree.map(_shape_of, inputs))
+            return _begin(name, child, params, state, *inputs, **options)
+
         def look(key: jax.Array, *inputs: Any) -> None:
-            net = Net(self, {}, {}, key, train=True)
-            self.wire(net, *inputs)
-            shapes.update(net._shapes)
+            self.wire(Net(self, {}, {}, key, True, visit), *inputs)
 
         jax.eval_shape(look, key, *inputs)
         params, state = {}, {}
@@ -133,17 +177,23 @@ class Combinator(Layer):
         return params, state
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        output, _, state = self.walk(_apply, params, state, *inputs, key=key, train=train)
+        return output, state
+
+    def walk(
+        self, visit: Visit, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False
+    ) -> tuple[Any, Tree, Tree]:
         for kind, tree in (("params", params), ("state", state)):
             if set(tree) != set(self.children):
                 raise InputError(
                     f"{self.name} is made of {sorted(self.children)}, but its {kind} are for {sorted(tree)}: "
                     "they come from the init of another network"
                 )
-        net = Net(self, params, state, key, train)
-        return self.wire(net, *inputs), net._state
+        net = Net(self, params, state, key, train, visit)
+        return self.wire(net, *inputs), net._params, net._state
 
     def _init_and_apply(self, key: Any, *inputs: Any) -> tuple[Any, Tree, Tree]:
-        net = Net(self, {}, {}, key, train=True)
+        net = Net(self, {}, {}, key, True, _begin)
         return self.wire(net, *inputs), net._params, net._state
 
 
@@ -153,14 +203,14 @@ class Net:
     ``net.key`` and ``net.train`` are what `apply` was given, for wirings that need them themselves.
     """
 
-    def __init__(self, layer: Combinator, params: Tree, state: Tree, key: jax.Array | None, train: bool):
+    def __init__(self, layer: Combinator, params: Tree, state: Tree, key: Any, train: bool, visit: Visit):
         self.key = key
         self.train = train
         self._layer = layer
         self._children = layer.children
         self._params = dict(params)
         self._state = dict(state)
-        self._shapes: dict[str, Any] = {}
+        self._visit = visit
         self._calls = 0
 
     def __getattr__(self, name: str) -> "Child":
@@ -176,13 +226,9 @@ class Net:
         self._calls += 1
         key = None if self.key is None else jax.random.fold_in(self.key, self._calls)
         with _inside(name):
-            if name in self._params:
-                output, self._state[name] = child.apply(
-                    self._params[name], self._state[name], *inputs, key=key, train=self.train
-                )
-            else:  # init is looking at shapes, and this is the first call of the child
-                self._shapes[name] = jax.tree.map(_shape_of, inputs)
-                output, self._params[name], self._state[name] = child._init_and_apply(key, *inputs)
+            output, self._params[name], self._state[name] = self._visit(
+                name, child, self._params.get(name), self._state.get(name), *inputs, key=key, train=self.train
+            )
         return output
 
 
@@ -259,6 +305,19 @@ def network(**children: Layer) -> Callable[[Callable[..., Any]], Network]:
         ((5, 3), network(encode=Affine(2))(tied_autoencoder))
     """
     return lambda wiring: Network(wiring, tuple(children.items()))
+
+
+def _apply(name: str, child: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
+    """The visit of an ordinary pass."""
+    output, state = child.apply(params, state, *inputs, **options)
+    return output, params, state
+
+
+def _begin(name: str, child: Layer, params: Any, state: Any, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
+    """The visit of a pass that makes a child's parameters when it is called first."""
+    if params is None:
+        return child._init_and_apply(options["key"], *inputs)
+    return _apply(name, child, params, state, *inputs, **options)
 
 
 def _shape_of(array: Any) -> jax.ShapeDtypeStruct:

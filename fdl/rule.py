@@ -14,8 +14,9 @@ A rule is a function of arrays y = f(x, ...) together with two more functions th
     def _(is_off, dy):
         return (jnp.where(is_off, 0, dy),)
 
-Called as usual, ``relu(x)`` is a `jax.custom_vjp` with exactly these parts. ``relu.reference`` is
-the plain function, which JAX differentiates by itself, and inside
+Called as usual, ``relu(x)`` is a `jax.custom_vjp` with exactly these parts: its value is that of the
+forward part, whether it is differentiated or not. ``relu.reference`` is the plain function, which JAX
+differentiates by itself, and inside
 
     with fdl.differentiation("autodiff"):
         ...
@@ -187,8 +188,8 @@ def rule(reference: Any = None, /, *, static: Iterable[str] = ()) -> Any:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _differentiable(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
-    with differentiation("autodiff"):
-        return a_rule.reference(**a_rule._named(arrays), **dict(choices))
+    # What the forward part remembers is not used here, so compiled code does not compute it.
+    return _forward(a_rule, choices, *arrays)[0]
 
 
 def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:

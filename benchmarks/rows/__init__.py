@@ -1,11 +1,43 @@
 """What is measured: one row per rule and size, in the file of its family, as in tests/cases."""
 
-from rows import activation, affine, batch_norm, cross_entropy, dropout, penalty
-from rows.row import Row
+from rows import (
+    activation,
+    affine,
+    batch_norm,
+    classification,
+    cross_entropy,
+    divergence,
+    dropout,
+    embedding,
+    group_norm,
+    layer_norm,
+    linear_cross_entropy,
+    overlap,
+    penalty,
+    regression,
+    sandwich,
+)
+from rows.row import Row, compiled
 
-__all__ = ["Row", "every_row"]
+__all__ = ["Row", "compiled", "every_row"]
 
-FAMILIES = [activation, affine, batch_norm, cross_entropy, dropout, penalty]
+FAMILIES = [
+    activation,
+    affine,
+    batch_norm,
+    classification,
+    cross_entropy,
+    divergence,
+    dropout,
+    embedding,
+    group_norm,
+    layer_norm,
+    linear_cross_entropy,
+    overlap,
+    penalty,
+    regression,
+    sandwich,
+]
 
 
 def every_row(scale: int) -> list[Row]:

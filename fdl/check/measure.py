@@ -183,7 +183,7 @@ def values_around(loss: Any, w: jax.Array, at: np.ndarray) -> Around:
     h = _STEPS * np.maximum(1, np.abs(here))
     points = np.concatenate([here + h, here - h], axis=1)
     nowhere = w.size  # an index that changes nothing, for the value of the loss itself
-    with differentiation("rules"):
+    with differentiation("autodiff"):  # of what the rules stand for, so that a wrong forward part shows
         values = np.asarray(evaluate(w, np.append(np.repeat(at, points.shape[1]), nowhere), np.append(points, 0.0)))
     sides = np.split(points, 2, axis=1) + np.split(values[:-1].reshape(points.shape), 2, axis=1)
     return Around(at, float(values[-1]), here, *sides)

@@ -43,8 +43,8 @@ class GradientReport:
     Attributes:
         rows: a `GradientRow` for each array.
         tolerance, differences_tolerance: the relative errors that are not yet wrong.
-        rules_value, value: what f gives while it is differentiated, from the forward parts of its rules,
-            and when it is called. If these are not the same, the gradient is not that of f.
+        rules_value, value: what f gives by the forward parts of its rules, and by their references. If these
+            are not the same, the gradient is not that of what the rules stand for.
         value_error: their relative error.
     """
 
@@ -73,7 +73,7 @@ class GradientReport:
         """What is wrong, one line each, or that nothing is."""
         lines = [f"WRONG: {_fault(row, self)}" for row in self.rows if not row.ok]
         if not self.value_error <= self.tolerance:
-            called = f", {self.value:.8g} when it is called" if math.isfinite(self.value) else ""
+            called = f", {self.value:.8g} by their references" if math.isfinite(self.value) else ""
             lines.append(f"WRONG: f itself is {self.rules_value:.8g} by the forward parts of its rules{called}")
         if not lines:
             count = f"all {len(self.rows)} gradients agree" if len(self.rows) > 1 else "1 gradient agrees"

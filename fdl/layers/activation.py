@@ -1,4 +1,4 @@
-"""Piecewise linear activations, and the one that bends: relu and its relatives, applied element by element.
+"""Rectifiers: piecewise linear activations with one kink, applied to every element by itself.
 
 For an elementwise y = f(x) the Jacobian is diagonal, so the backward pass is one product per element,
 
@@ -6,20 +6,17 @@ For an elementwise y = f(x) the Jacobian is diagonal, so the backward pass is on
 
 and the only question is what to remember to have f'(x) again.
 
-    relu          y = max(x, 0)                        slope 0 | 1
-    leaky_relu    y = max(x, 0) + alpha min(x, 0)      slope alpha | 1
-    prelu         the same, with a learned alpha       slope alpha | 1,   dalpha = sum min(x, 0) dy
-    hard_sigmoid  y = clip((x + 3) / 6, 0, 1)          slope 0 | 1/6 | 0
-    hard_swish    y = x hard_sigmoid(x)                slope 0 | (2 x + 3) / 6 | 1
+    relu          y = max(x, 0)                        slope 0 left, 1 right
+    leaky_relu    y = max(x, 0) + alpha min(x, 0)      slope alpha left, 1 right
+    prelu         the same with a learned alpha        slope alpha left, 1 right; dalpha = sum min(x, 0) dy
 
-Where only the side matters, one boolean per element says it, where remembering x or y would take 32 bits.
-prelu and hard_swish need x itself. A kink belongs to its outer side: the slope at 0 is that of x < 0 in the
-first three, and at -3 and 3 it is that of the outer piece in the others, which makes relu'(0) = 0.
+At 0 they have a kink, and any slope between the two would do: fdl counts 0 to the left, which makes
+relu'(0) = 0. Where only the side matters, one boolean per element says it, where remembering x or y would
+take 32 bits. prelu needs x itself, for dalpha.
 
 Sources: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines" (2010); Maas,
 Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models" (2013), leaky; He, Zhang,
-Ren and Sun, "Delving deep into rectifiers" (2015), learned; Howard et al., "Searching for MobileNetV3"
-(2019), hard.
+Ren and Sun, "Delving deep into rectifiers" (2015), learned.
 """
 
 from typing import Any
@@ -31,6 +28,9 @@ from fdl.layer import Tree
 from fdl.layers.checks import check_feature_scale, check_floats
 from fdl.layers.rule_layer import RuleLayer, learned_scalar
 from fdl.rule import rule, wide
+
+# XLA shares equal constants between loops, and a sum that shares its zero needs an array of them on CPU.
+MINUS_ZERO = -0.0
 
 
 @rule
@@ -141,7 +141,7 @@ def prelu(x: jax.Array, alpha: jax.Array) -> jax.Array:
         >>> jax.grad(lambda alpha: prelu(x, alpha).sum())(alpha).tolist()
         [-4.0, -2.0]
     """
-    y = jnp.where(x <= 0, 0, x) + alpha * jnp.where(x <= 0, x, 0)
+    y = jnp.where(x > 0, x, 0) + alpha * jnp.where(x > 0, 0, x)
     return y.astype(jnp.result_type(x))
 
 
@@ -160,100 +160,10 @@ def _(x, alpha):
 def _(residuals, dy):
     x, alpha = residuals
     # y = max(x, 0) + alpha min(x, 0)
-    left = x <= 0
-    dx = jnp.where(left, alpha * dy, dy)
+    dx = jnp.where(x > 0, dy, alpha * dy)
     shared_axes = tuple(range(jnp.ndim(x) - jnp.ndim(alpha)))
-    dalpha = jnp.sum(jnp.where(left, x, 0) * dy.astype(wide(dy)), shared_axes)
+    dalpha = jnp.sum(jnp.minimum(x, MINUS_ZERO) * dy.astype(wide(dy)), shared_axes)
     return dx, dalpha
-
-
-@rule
-def hard_sigmoid(x: jax.Array) -> jax.Array:
-    """The piecewise linear sigmoid y = clip((x + 3) / 6, 0, 1), with slope 0 at -3 and 3.
-
-    Args:
-        x: floats of any shape.
-
-    Returns:
-        y, in [0, 1], of the same shape and dtype. NaN stays NaN.
-
-    Raises:
-        InputError: for integers.
-
-    Remembers:
-        which elements were clipped, as a boolean of the shape of x.
-
-    Source:
-        Howard et al. (2019).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> hard_sigmoid(jnp.array([-4.0, 0.0, 1.5, 3.0])).tolist(), float(6 * jax.grad(hard_sigmoid)(1.5))
-        ([0.0, 0.5, 0.75, 1.0], 1.0)
-    """
-    return jnp.where(jnp.abs(x) >= 3, (x > 0).astype(jnp.result_type(x)), (x + 3) / 6)
-
-
-@hard_sigmoid.validate
-def _(x):
-    check_floats("hard_sigmoid", x)
-
-
-@hard_sigmoid.forward
-def _(x):
-    return hard_sigmoid.reference(x), jnp.abs(x) >= 3
-
-
-@hard_sigmoid.backward
-def _(clipped, dy):
-    # y = 0 or 1 where clipped, (x + 3) / 6 elsewhere
-    return (jnp.where(clipped, 0, dy / 6),)
-
-
-@rule
-def hard_swish(x: jax.Array) -> jax.Array:
-    """The piecewise quadratic swish y = x clip((x + 3) / 6, 0, 1), with slope 0 at -3 and 1 at 3.
-
-    Args:
-        x: floats of any shape.
-
-    Returns:
-        y, of the same shape and dtype. NaN stays NaN.
-
-    Raises:
-        InputError: for integers.
-
-    Remembers:
-        x, which exists anyway.
-
-    Source:
-        Howard et al. (2019).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> hard_swish(jnp.array([-4.0, -1.5, 0.0, 3.0])).tolist(), float(jax.grad(hard_swish)(1.5))
-        ([0.0, -0.375, 0.0, 3.0], 1.0)
-    """
-    outside = jnp.abs(x) >= 3
-    inner = jnp.where(outside, 0, x)  # keeps infinities out of the parabola, whose slope there is no number
-    return jnp.where(outside, jnp.where(x <= 0, 0, x), inner * (inner + 3) / 6)
-
-
-@hard_swish.validate
-def _(x):
-    check_floats("hard_swish", x)
-
-
-@hard_swish.forward
-def _(x):
-    return hard_swish.reference(x), x
-
-
-@hard_swish.backward
-def _(x, dy):
-    # y = 0 or x outside (-3, 3), x (x + 3) / 6 inside
-    slope = jnp.where(jnp.abs(x) >= 3, (x > 0).astype(jnp.result_type(x)), (2 * x + 3) / 6)
-    return (slope * dy,)
 
 
 class Relu(RuleLayer):
@@ -305,27 +215,3 @@ class Prelu(RuleLayer):
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
         return {"alpha": learned_scalar("Prelu", x, self.start, self.shared)}, {}
-
-
-class HardSigmoid(RuleLayer):
-    """The layer of `hard_sigmoid`; it has no parameters.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> HardSigmoid().apply({}, {}, jnp.array([-3.0, 0.0]))[0].tolist()
-        [0.0, 0.5]
-    """
-
-    rule = hard_sigmoid
-
-
-class HardSwish(RuleLayer):
-    """The layer of `hard_swish`; it has no parameters.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> HardSwish().apply({}, {}, jnp.array([-3.0, 3.0]))[0].tolist()
-        [0.0, 3.0]
-    """
-
-    rule = hard_swish

@@ -218,7 +218,12 @@ class BatchNorm(Layer):
         if x.size == 0:
             raise InputError(f"BatchNorm cannot take statistics of an empty batch, got x of shape {list(x.shape)}")
         y, mean, var = batch_norm(x, gamma, beta, eps=self.eps)
-        return y, {"mean": self._average(state["mean"], mean), "var": self._average(state["var"], var)}
+        return y, self.averaged(state, mean, var)
 
-    def _average(self, running: Any, batch: Any) -> Any:
-        return (self.momentum * running + (1 - self.momentum) * batch).astype(running.dtype)
+    def averaged(self, state: Tree, mean: Any, var: Any) -> Tree:
+        """The running statistics after one more batch with this mean and variance."""
+
+        def average(running: Any, batch: Any) -> Any:
+            return (self.momentum * running + (1 - self.momentum) * batch).astype(running.dtype)
+
+        return {"mean": average(state["mean"], mean), "var": average(state["var"], var)}

@@ -14,6 +14,11 @@ The derivative of lse is the softmax itself, d lse / dz_k = exp(z_k) / sum exp(z
 
 (for smoothed targets times 1 - e in dt, and with the smoothed t and s in dz).
 
+Weights w_k of the classes, against imbalance, multiply what each class contributes: w_k t_k stands for the
+smoothed t_k wherever it stood above, in s too, so that an unsmoothed class id has its loss times w_y. Then
+
+    dt_k = w_k (lse(z) - z_k) dL            dw_k = sum over examples of t_k (lse(z) - z_k) dL
+
 lse is computed as m + log sum exp(z - m) with m = max z, which neither overflows nor loses everything
 to underflow, whatever the size of the logits. m and the sum are two numbers per example, and enough to
 have p again: p_k = exp(z_k - m) / sum. That says lse twice, but exp(z - m) is what the forward pass
@@ -25,15 +30,27 @@ label smoothing: Szegedy et al., "Rethinking the Inception architecture" (2016).
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.errors import InputError
+from fdl.losses.arguments import (
+    are_ids,
+    check_range,
+    check_smoothing,
+    check_where,
+    valid,
+    without_masked,
+)
 from fdl.rule import rule, wide
 
 
 @rule(static=["label_smoothing"])
 def softmax_cross_entropy(
-    logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0, where: jax.Array | None = None
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    label_smoothing: float = 0.0,
+    where: jax.Array | None = None,
+    class_weights: jax.Array | None = None,
 ) -> jax.Array:
     """The cross-entropy between softmax(logits) and labels, one value per example.
 
@@ -42,13 +59,16 @@ def softmax_cross_entropy(
         labels: class ids, integers of shape [...], or target distributions, floats of shape [..., C].
         label_smoothing: e in [0, 1); targets become (1 - e) t + e / C.
         where: booleans of shape [...]; False makes an example's value and gradient zero, whatever its label.
+        class_weights: floats of shape [C]; L = - sum_k w_k t_k log p_k with the smoothed t, so that without
+            smoothing the loss of a class id is multiplied by the weight of its class. Nothing is divided by
+            the sum of the weights.
 
     Returns:
         The losses, of shape [...], in the dtype of the logits, computed in float32 or wider.
 
     Raises:
-        InputError: for labels of another shape, floats where ids are meant, and ids outside [0, C) where
-            they can be seen. Inside jit they cannot, and give NaN.
+        InputError: for labels or weights of another shape, floats where ids are meant, smoothing outside
+            [0, 1), and ids outside [0, C) where they can be seen. Inside jit they cannot, and give NaN.
 
     Remembers:
         its arguments, which exist anyway, and two numbers per example.
@@ -58,98 +78,97 @@ def softmax_cross_entropy(
         >>> softmax_cross_entropy(jnp.zeros((2, 10)), jnp.array([3, 7])).round(4).tolist()
         [2.3026, 2.3026]
     """
-    z, labels = _without_masked(logits.astype(wide(logits)), labels, where)
-    loss = _loss(z, labels, where, jax.nn.logsumexp(z, axis=-1), label_smoothing)
+    z, labels, class_weights = _wide(logits, labels, where, class_weights)
+    loss = _loss(z, labels, where, class_weights, jax.nn.logsumexp(z, axis=-1), label_smoothing)
     return loss.astype(logits.dtype)
 
 
 @softmax_cross_entropy.validate
-def _(logits, labels, *, label_smoothing, where):
+def _(logits, labels, *, label_smoothing, where, class_weights):
     shape, classes = jnp.shape(logits)[:-1], jnp.shape(logits)[-1:]
     if not classes:
         raise InputError("softmax_cross_entropy expects logits of shape [..., C], got a scalar")
-    if not 0 <= label_smoothing < 1:
-        raise InputError(f"softmax_cross_entropy needs label_smoothing in [0, 1), got {label_smoothing}")
-    if where is not None and (jnp.shape(where) != shape or jnp.result_type(where) != jnp.bool_):
+    check_smoothing("softmax_cross_entropy", label_smoothing)
+    check_where("softmax_cross_entropy", where, shape)
+    if class_weights is not None and (
+        jnp.shape(class_weights) != classes or not jnp.issubdtype(jnp.result_type(class_weights), jnp.floating)
+    ):
         raise InputError(
-            f"softmax_cross_entropy expects where as booleans of shape {list(shape)}, "
-            f"got {jnp.result_type(where)} of shape {list(jnp.shape(where))}"
+            f"softmax_cross_entropy expects class_weights as floats of shape {list(classes)}, one per class, "
+            f"got {jnp.result_type(class_weights)} of shape {list(jnp.shape(class_weights))}"
         )
-    expected = shape if _are_ids(labels) else shape + classes
+    expected = shape if are_ids(labels) else shape + classes
     if jnp.shape(labels) != expected or jnp.result_type(labels) == jnp.bool_:
         raise InputError(
             f"softmax_cross_entropy of logits {list(jnp.shape(logits))} expects labels as class ids, integers of "
             f"shape {list(shape)}, or as distributions, floats of shape {list(shape + classes)}; "
             f"got {jnp.result_type(labels)} of shape {list(jnp.shape(labels))}"
         )
-    if _are_ids(labels) and not isinstance(labels, jax.core.Tracer) and not isinstance(where, jax.core.Tracer):
-        ids = np.asarray(labels)
-        outside = ids[((ids < 0) | (ids >= classes[0])) & (True if where is None else np.asarray(where))]
-        if outside.size:
-            raise InputError(
-                f"softmax_cross_entropy expects class ids in [0, {classes[0]}), the number of logits, "
-                f"got {outside.flat[0]}: ids start at 0, and padding is masked with where="
-            )
+    if are_ids(labels):
+        check_range("softmax_cross_entropy", labels, where, classes[0])
 
 
 @softmax_cross_entropy.forward
-def _(logits, labels, *, label_smoothing, where):
-    z, known = _without_masked(logits.astype(wide(logits)), labels, where)
+def _(logits, labels, *, label_smoothing, where, class_weights):
+    z, known, weights = _wide(logits, labels, where, class_weights)
     peak = jax.lax.stop_gradient(z.max(-1))  # lse does not depend on it
     total = jnp.exp(z - peak[..., None]).sum(-1)
-    loss = _loss(z, known, where, peak + jnp.log(total), label_smoothing)
-    return loss.astype(logits.dtype), (logits, labels, where, peak, total)
+    loss = _loss(z, known, where, weights, peak + jnp.log(total), label_smoothing)
+    return loss.astype(logits.dtype), (logits, labels, where, class_weights, peak, total)
 
 
 @softmax_cross_entropy.backward
 def _(residuals, dloss, *, label_smoothing):
-    logits, labels, where, peak, total = residuals
-    z, labels = _without_masked(logits.astype(wide(logits)), labels, where)
-    dloss = dloss * _weight(z, labels, where)
+    logits, labels, where, class_weights, peak, total = residuals
+    z, labels, class_weights = _wide(logits, labels, where, class_weights)
+    dloss = valid(dloss.astype(z.dtype), labels, where, z.shape[-1])
     dhard, duniform = (1 - label_smoothing) * dloss, label_smoothing * dloss
-    # hard = s lse - sum t z      uniform = lse - mean z      d lse / dz = exp(z - peak) / total
-    dlse = dhard * _mass(labels) + duniform
+    # hard = sum w t (lse - z)      uniform = mean of w (lse - z)      d lse / dz = exp(z - peak) / total
+    mass, mean_weight = _mass(labels, class_weights), 1 if class_weights is None else class_weights.mean()
+    dlse = dhard * mass + duniform * mean_weight
     dz = jnp.exp(z - peak[..., None]) * (dlse / total)[..., None]
     if label_smoothing:
-        dz = dz - duniform[..., None] / z.shape[-1]
-    if _are_ids(labels):
-        is_label = jnp.arange(z.shape[-1]) == labels[..., None]
-        return dz - jnp.where(is_label, dhard[..., None], 0), None, None
-    dz = dz - labels * dhard[..., None]
-    dlabels = ((peak + jnp.log(total))[..., None] - z) * dhard[..., None]
-    return dz, dlabels, None
-
-
-def _loss(z, labels, where, lse, label_smoothing):
-    if _are_ids(labels):
-        aligned = jnp.take_along_axis(z, labels[..., None], axis=-1, mode="clip")[..., 0]
+        dz = dz - _weighted(duniform[..., None] / z.shape[-1], class_weights)
+    surprise = (peak + jnp.log(total))[..., None] - z
+    if are_ids(labels):
+        targets = jnp.arange(z.shape[-1]) == labels[..., None]
+        dz = dz - jnp.where(targets, (dhard * mass)[..., None], 0)
+        dlabels = None
     else:
-        aligned = (labels * z).sum(-1)
-    loss = _mass(labels) * lse - aligned
+        targets = labels
+        dz = dz - _weighted(labels, class_weights) * dhard[..., None]
+        dlabels = _weighted(surprise, class_weights) * dhard[..., None]
+    dtargets = targets * dhard[..., None] + duniform[..., None] / z.shape[-1]
+    dweights = (surprise * dtargets).sum(range(dloss.ndim))
+    return dz, dlabels, None, dweights
+
+
+def _wide(logits, labels, where, class_weights):
+    """All in the dtype of the sums, and harmless where it is masked."""
+    dtype = wide(logits)
+    labels = labels if are_ids(labels) else labels.astype(dtype)
+    class_weights = class_weights if class_weights is None else class_weights.astype(dtype)
+    return *without_masked(where, logits.astype(dtype), labels), class_weights
+
+
+def _loss(z, labels, where, class_weights, lse, label_smoothing):
+    mass = _mass(labels, class_weights)
+    if are_ids(labels):
+        loss = mass * (lse - jnp.take_along_axis(z, labels[..., None], axis=-1, mode="clip")[..., 0])
+    else:
+        loss = mass * lse - (_weighted(labels, class_weights) * z).sum(-1)
     if label_smoothing:
-        loss = (1 - label_smoothing) * loss + label_smoothing * (lse - z.mean(-1))
-    return loss * _weight(z, labels, where)
+        uniform = _weighted(lse[..., None] - z, class_weights).mean(-1)
+        loss = (1 - label_smoothing) * loss + label_smoothing * uniform
+    return valid(loss, labels, where, z.shape[-1])
 
 
-def _mass(labels):
-    """What the target probabilities sum to: the s of the derivation."""
-    return 1 if _are_ids(labels) else labels.sum(-1)
+def _mass(labels, class_weights):
+    """What the weighted target probabilities sum to: the s of the derivation."""
+    if not are_ids(labels):
+        return _weighted(labels, class_weights).sum(-1)
+    return 1 if class_weights is None else jnp.take(class_weights, labels, mode="clip")
 
 
-def _are_ids(labels):
-    return jnp.issubdtype(jnp.result_type(labels), jnp.integer) or jnp.result_type(labels) == jnp.bool_
-
-
-def _without_masked(z, labels, where):
-    """Replaces what is masked by something harmless, so that no NaN of it survives a product with zero."""
-    if where is None:
-        return z, labels
-    return jnp.where(where[..., None], z, 0), jnp.where(where if _are_ids(labels) else where[..., None], labels, 0)
-
-
-def _weight(z, labels, where):
-    """One per example: 1, or 0 where it is masked, or NaN where its class id does not exist."""
-    weight = jnp.ones(z.shape[:-1], z.dtype) if where is None else where.astype(z.dtype)
-    if _are_ids(labels):
-        weight = jnp.where((labels >= 0) & (labels < z.shape[-1]), weight, jnp.nan)
-    return weight
+def _weighted(per_class, class_weights):
+    return per_class if class_weights is None else per_class * class_weights

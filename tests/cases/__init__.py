@@ -3,13 +3,44 @@
 A new rule is a new row, in the file of its family.
 """
 
-from tests.cases import activation, affine, batch_norm, cross_entropy, dropout, penalty
+from tests.cases import (
+    activation,
+    affine,
+    batch_norm,
+    classification,
+    cross_entropy,
+    divergence,
+    dropout,
+    embedding,
+    gated,
+    group_norm,
+    layer_norm,
+    linear_cross_entropy,
+    maxout,
+    overlap,
+    penalty,
+    regression,
+    sandwich,
+    softmax,
+)
 
 CASES = [
     *activation.CASES,
     *affine.CASES,
     *batch_norm.CASES,
+    *classification.CASES,
     *cross_entropy.CASES,
+    *divergence.CASES,
     *dropout.CASES,
+    *embedding.CASES,
+    *gated.CASES,
+    *group_norm.CASES,
+    *layer_norm.CASES,
+    *linear_cross_entropy.CASES,
+    *maxout.CASES,
+    *overlap.CASES,
     *penalty.CASES,
+    *regression.CASES,
+    *sandwich.CASES,
+    *softmax.CASES,
 ]

@@ -6,13 +6,14 @@ from fdl.losses import softmax_cross_entropy
 from tests.proof.case import Case
 
 
-def formula(logits, labels, where=None, label_smoothing=0.0):
+def formula(logits, labels, where=None, label_smoothing=0.0, class_weights=1.0):
     classes = logits.shape[-1]
     targets = np.eye(classes)[np.clip(labels, 0, classes - 1)] if labels.dtype.kind == "i" else labels
     targets = (1 - label_smoothing) * targets + label_smoothing / classes
     shifted = logits - logits.max(-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    loss = -(targets * log_p).sum(-1)
+    class_weights = 1.0 if class_weights is None else class_weights
+    loss = -(class_weights * targets * log_p).sum(-1)
     if labels.dtype.kind == "i":
         loss = np.where((labels < 0) | (labels >= classes), np.nan, loss)
     return loss if where is None else np.where(where, loss, 0)
@@ -48,6 +49,14 @@ def masked(arguments):
         if made["labels"].dtype.kind == "i":
             made["labels"] = np.where(where, made["labels"], -100)
         return made | {"where": where}
+
+    return make
+
+
+def weighted(arguments):
+    def make(rng, n):
+        made = arguments(rng, n)
+        return made | {"class_weights": rng.uniform(0.5, 2, size=made["logits"].shape[-1])}
 
     return make
 
@@ -97,4 +106,7 @@ CASES = [
     case("distributions smoothed", distributions(2, classes=3), kept="float32[5,2]", choices={"label_smoothing": 0.1}),
     case("distributions that do not sum to one", distributions(total=1.7), choices={"label_smoothing": 0.1}),
     case("distributions masked", masked(distributions())),
+    case("ids weighted", weighted(ids())),
+    case("ids weighted and smoothed", weighted(masked(ids(3))), kept="float32[5,3]", choices={"label_smoothing": 0.1}),
+    case("distributions weighted", weighted(masked(distributions())), choices={"label_smoothing": 0.1}),
 ]

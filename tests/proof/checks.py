@@ -65,19 +65,25 @@ def gradients(case: Case, arguments: Mapping[str, Any], rule: Rule[..., Any] | N
 
 
 @in_float64
-def compute(case: Case, arguments: Mapping[str, Any], rule: Rule[..., Any] | None = None) -> dict[str, Any]:
-    """What the first checks compare."""
-    plain = case.call(arguments, rule)
+def by_rule(case: Case, arguments: Mapping[str, Any], rule: Rule[..., Any] | None = None) -> dict[str, Any]:
+    """What a rule computes: its value, that while it is differentiated, and its gradient."""
     forward, ours = gradients(case, arguments, rule)
+    return {"plain": case.call(arguments, rule), "forward": forward, "ours": ours}
+
+
+@in_float64
+def by_reference(case: Case, arguments: Mapping[str, Any], rule: Rule[..., Any] | None = None) -> dict[str, Any]:
+    """What JAX makes of its reference: the value and the gradient."""
     with autodiff():
-        return {"plain": plain, "forward": forward, "ours": ours, "jax": gradients(case, arguments, rule)[1]}
+        value, gradient = gradients(case, arguments, rule)
+    return {"reference": value, "jax": gradient}
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 @in_float64
 def computed(case: Case, n: int) -> dict[str, Any]:
-    """The same, for one batch size and from one compilation."""
-    return jax.jit(lambda arguments: compute(case, arguments))(case.make(n))
+    """All that the first checks compare, for one batch size and from one compilation."""
+    return jax.jit(lambda arguments: by_rule(case, arguments) | by_reference(case, arguments))(case.make(n))
 
 
 # 1. The value.
@@ -87,7 +93,8 @@ def value_is_the_formula(case: Case, n: int, results: Mapping[str, Any] | None =
     results = results or computed(case, n)
     expected = formula(case, n)
     assert_close(results["plain"], expected, 1e-12, "the value")
-    assert_close(results["forward"], expected, 1e-12, "the value of the forward part")
+    assert_close(results["forward"], expected, 1e-12, "the value while it is differentiated")
+    assert_close(results["reference"], expected, 1e-12, "the value of the reference")
 
 
 @functools.cache
@@ -222,7 +229,7 @@ def scan_and_remat_change_nothing(case: Case, dtype: Any) -> None:
 
 @in_float64
 def sharding_changes_nothing(case: Case) -> None:
-    """Sharded jit on eight devices gives what one device gives; under shard_map, rules give what JAX gives."""
+    """On eight devices, sharded jit gives what one device gives, and shard_map what JAX gives shard by shard."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     arguments = case.make(n=16)
     specs = {name: P("data") if name in case.batched else P() for name in arguments}
@@ -232,23 +239,32 @@ def sharding_changes_nothing(case: Case) -> None:
 
     sharded = jax.jit(lambda arguments: gradients(case, arguments)[1])
     placed = {name: place(name, value) for name, value in arguments.items()}
-    assert_close(sharded(placed), computed(case, 16)["ours"], 1e-10, "sharded, ")
+    assert_close(sharded(placed), sharded(arguments), 1e-10, "sharded, ")
 
     with_gradient, others = split(arguments)
 
-    def total(floats):
-        @functools.partial(jax.shard_map, mesh=mesh, in_specs=(specs,), out_specs=P())
-        def summed(arguments):
-            value = case.call(arguments)
-            return jax.lax.psum(dot(value, case.upstream(value)), "data")
+    def along_upstream(arguments):
+        value = case.call(arguments)
+        return dot(value, case.upstream(value))
 
-        return summed(floats | others)
+    def by_shard_map(floats):
+        @functools.partial(jax.shard_map, mesh=mesh, in_specs=(specs,), out_specs=P())
+        def total(arguments):
+            return jax.lax.psum(along_upstream(arguments), "data")
+
+        return total(floats | others)
+
+    def shard_by_shard(floats):
+        all_arguments = floats | others
+        mapped = {name: all_arguments.pop(name) for name in case.batched if name in all_arguments}
+        shards = jax.tree.map(lambda a: a.reshape(8, -1, *a.shape[1:]), mapped)
+        return jax.vmap(lambda shard: along_upstream(shard | all_arguments), axis_size=8)(shards).sum()
 
     @jax.jit
     def compute(floats):
-        ours = jax.grad(total)(floats)
+        ours = jax.grad(by_shard_map)(floats)
         with autodiff():
-            return ours, jax.grad(total)(floats)
+            return ours, jax.grad(shard_by_shard)(floats)
 
     assert_close(*compute(with_gradient), 1e-10, "under shard_map, ")
 
@@ -288,19 +304,6 @@ def remembers_no_more_than_it_says(case: Case) -> None:
     jaxpr = jax.make_jaxpr(residuals)(arrays).jaxpr
     own = [kept.aval.str_short() for kept in jaxpr.outvars if kept not in jaxpr.invars]
     assert sorted(own) == sorted(case.remembers), "besides its arguments, forward keeps something else than declared"
-
-
-def needs_no_more_memory_than_jax(case: Case) -> None:
-    arguments = case.make(n=512, dtype=jnp.float32)
-
-    def temporary_bytes():
-        compiled = jax.jit(lambda arguments: gradients(case, arguments)).lower(arguments).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
-
-    ours = temporary_bytes()
-    with autodiff():
-        theirs = temporary_bytes()
-    assert ours <= theirs, f"{ours} bytes of temporaries, and {theirs} under autodiff"
 
 
 def _as_float64(array):

@@ -1,0 +1,80 @@
+"""What the losses have in common: labels, masks, and the refusal of what does not fit."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fdl.errors import InputError
+
+
+def are_ids(labels: Any) -> bool:
+    """Whether labels count as class ids: integers, and booleans, which are refused as ids later."""
+    kind = jnp.result_type(labels)
+    return jnp.issubdtype(kind, jnp.integer) or kind == jnp.bool_
+
+
+def without_masked(where: jax.Array | None, *arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """The arrays with zero where they are masked, so that no NaN of it survives a product with zero."""
+    if where is None:
+        return arrays
+    return tuple(jnp.where(where.reshape(where.shape + (1,) * (a.ndim - where.ndim)), a, 0) for a in arrays)
+
+
+def valid(values: jax.Array, labels: jax.Array, where: jax.Array | None, classes: int) -> jax.Array:
+    """The values, one per example, with 0 where it is masked, and NaN where its class id does not exist."""
+    weight = jnp.ones_like(values) if where is None else where.astype(values.dtype)
+    if are_ids(labels):
+        weight = jnp.where((labels >= 0) & (labels < classes), weight, jnp.nan)
+    return values * weight
+
+
+def check_floats(rule: str, **arrays: Any) -> None:
+    """Refuses arrays that are no floats, or not of the shape of the first of them."""
+    (first, model), *_ = arrays.items()
+    for name, array in arrays.items():
+        if jnp.shape(array) != jnp.shape(model):
+            raise InputError(
+                f"{rule} expects {name} of the shape {list(jnp.shape(model))} of {first}, "
+                f"got {list(jnp.shape(array))}: nothing is broadcast here, since that is mostly a mistake"
+            )
+        if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
+            raise InputError(f"{rule} expects {name} as floats, got {jnp.result_type(array)}: cast it with astype")
+
+
+def check_where(rule: str, where: Any, shape: tuple[int, ...]) -> None:
+    """Refuses a mask that is not boolean or not of this shape."""
+    if where is not None and (jnp.shape(where) != shape or jnp.result_type(where) != jnp.bool_):
+        raise InputError(
+            f"{rule} expects where as booleans of shape {list(shape)}, "
+            f"got {jnp.result_type(where)} of shape {list(jnp.shape(where))}"
+        )
+
+
+def check_smoothing(rule: str, label_smoothing: float) -> None:
+    """Refuses label smoothing outside [0, 1)."""
+    if not 0 <= label_smoothing < 1:
+        raise InputError(f"{rule} needs label_smoothing in [0, 1), got {label_smoothing}")
+
+
+def check_ids(rule: str, ids: Any, shape: tuple[int, ...], of: str) -> None:
+    """Refuses what is no array of integers of this shape; ``of`` says what they label."""
+    if jnp.shape(ids) != shape or not jnp.issubdtype(jnp.result_type(ids), jnp.integer):
+        raise InputError(
+            f"{rule} of {of} expects labels as class ids, integers of shape {list(shape)}, "
+            f"got {jnp.result_type(ids)} of shape {list(jnp.shape(ids))}"
+        )
+
+
+def check_range(rule: str, ids: Any, where: Any, classes: int) -> None:
+    """Refuses class ids outside [0, classes) that are not masked, where they can be seen: outside jit."""
+    if isinstance(ids, jax.core.Tracer) or isinstance(where, jax.core.Tracer):
+        return
+    values = np.asarray(ids)
+    outside = values[((values < 0) | (values >= classes)) & (True if where is None else np.asarray(where))]
+    if outside.size:
+        raise InputError(
+            f"{rule} expects class ids in [0, {classes}), the number of classes, "
+            f"got {outside.flat[0]}: ids start at 0, and padding is masked with where="
+        )

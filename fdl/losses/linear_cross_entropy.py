@@ -1,0 +1,197 @@
+"""The head of a language model: an affine map to a large vocabulary, and the cross-entropy of its softmax.
+
+    z = x w + b          x: [..., D]   w: [D, V]   b: [V]   z: [..., V]
+    L = lse(z) - z_y                                                     as in `softmax_cross_entropy`
+
+With N rows, z has N V elements, mostly more than all the rest of the network, and plain differentiation
+holds it and its gradient at once. Nothing here needs more of z than one block of columns z_J = x w_J + b_J
+at a time:
+
+Forward. The log-sum-exp is taken along the blocks. With m the largest logit so far and s the sum of
+exp(z - m) so far, a block with the logits z_J changes them to
+
+    m' = max(m, max z_J)              s' = s e^(m - m') + sum exp(z_J - m')
+
+and in the end lse = m + log s. The right class is met in one of the blocks, and its logit kept.
+
+Backward. From x, w, b, m and s each block has its logits and probabilities again, and with
+dz_J = (p_J - t_J) dL, as derived in cross_entropy.py, the rules of the affine map hold block by block:
+
+    dx = sum over blocks of dz_J w_J^T          dw_J = x^T dz_J          db_J = sum over rows of dz_J
+
+That is a fourth matrix product, where plain differentiation has three: z, dx, dw. (Had the forward pass
+dL, it could compute dx and dw while it has z; but dL comes later, and dw mixes the rows.) What is
+saved is traffic: the block stays in the cache while it is used, and z is never written to memory.
+
+The last block is as wide as what is left of V: nothing is padded, so there is nothing to mask.
+
+Source: Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018); Wijmans et al.,
+"Cut your losses in large-vocabulary language models" (2024).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.losses.arguments import (
+    check_floats,
+    check_ids,
+    check_range,
+    check_smoothing,
+    check_where,
+    valid,
+    without_masked,
+)
+from fdl.rule import rule, wide
+
+
+@rule(static=["label_smoothing", "block"])
+def linear_softmax_cross_entropy(
+    x: jax.Array,
+    w: jax.Array,
+    b: jax.Array | None,
+    labels: jax.Array,
+    *,
+    label_smoothing: float = 0.0,
+    where: jax.Array | None = None,
+    block: int = 2048,
+) -> jax.Array:
+    """The cross-entropy between softmax(x w + b) and class ids, without the logits of more than one block.
+
+    The same as ``softmax_cross_entropy(affine(x, w, b), labels)``, for vocabularies whose logits would not
+    fit, or would take longer to move than to compute. Matrix products are taken in the precision of x and
+    w, and accumulated in float32 or wider.
+
+    Args:
+        x: [..., D], with any leading axes, for example [N, T, D].
+        w: [D, V]; a tied embedding table [V, D] is passed as ``table.T``.
+        b: [V], or None.
+        labels: class ids, integers of shape [...].
+        label_smoothing: e in [0, 1); targets become (1 - e) t + e / V.
+        where: booleans of shape [...]; False makes an example's value and gradient zero, whatever its label.
+        block: how many classes have their logits at once; V need not be a multiple of it.
+
+    Returns:
+        The losses, of shape [...], in the dtype of x, computed in float32 or wider.
+
+    Raises:
+        InputError: for shapes that do not fit together, and for ids outside [0, V) where they can be seen.
+            Inside jit they cannot, and give NaN.
+
+    Remembers:
+        its arguments, which exist anyway, and two numbers per example.
+
+    Source: Wijmans et al., "Cut your losses in large-vocabulary language models" (2024).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, w, b = jnp.ones((2, 8, 16)), jnp.zeros((16, 10_000)), jnp.zeros(10_000)
+        >>> loss = linear_softmax_cross_entropy(x, w, b, jnp.full((2, 8), 17))
+        >>> loss.shape, float(loss[0, 0])
+        ((2, 8), 9.2103)
+    """
+    rows, y = without_masked(where, x, labels)
+    z = _logits(rows, w, b)
+    lse = jax.nn.logsumexp(z, axis=-1)
+    right = jnp.take_along_axis(z, y[..., None], axis=-1, mode="clip")[..., 0]
+    loss = valid(_loss(lse, right, z.mean(-1), label_smoothing), y, where, z.shape[-1])
+    return loss.astype(x.dtype)
+
+
+@linear_softmax_cross_entropy.validate
+def _(x, w, b, labels, *, label_smoothing, where, block):
+    name, x_shape, w_shape = "linear_softmax_cross_entropy", jnp.shape(x), jnp.shape(w)
+    if not x_shape or len(w_shape) != 2 or x_shape[-1] != w_shape[0]:
+        raise InputError(
+            f"{name} expects x of shape [..., D] and w of shape [D, V], got {list(x_shape)} and {list(w_shape)}: "
+            "the last axis of x must have as many features as w has rows"
+        )
+    if b is not None and jnp.shape(b) != w_shape[1:]:
+        raise InputError(f"{name} expects b of shape [{w_shape[1]}], got {list(jnp.shape(b))}")
+    for floats in ({"x": x}, {"w": w}, {"b": b} if b is not None else {"x": x}):
+        check_floats(name, **floats)
+    if block < 1:
+        raise InputError(f"{name} needs a block of at least one class, got {block}")
+    check_smoothing(name, label_smoothing)
+    check_where(name, where, x_shape[:-1])
+    check_ids(name, labels, x_shape[:-1], f"x {list(x_shape)}")
+    check_range(name, labels, where, w_shape[1])
+
+
+@linear_softmax_cross_entropy.forward
+def _(x, w, b, labels, *, label_smoothing, where, block):
+    rows, y = without_masked(where, x, labels)
+    classes = w.shape[1]
+    zero = jnp.zeros_like(y, wide(x, w))
+
+    def step(carry, start, size):
+        peak, total, right, sum_z = carry
+        z = _logits(rows, *_columns(w, b, start, size))
+        higher = jnp.maximum(peak, z.max(-1))
+        total = total * jnp.exp(peak - higher) + jnp.exp(z - higher[..., None]).sum(-1)
+        here = jnp.take_along_axis(z, (y - start)[..., None], axis=-1, mode="clip")[..., 0]
+        right = jnp.where(y >= start, here, right)  # if it is beyond this block, a later one will know
+        return higher, total, right, (sum_z + z.sum(-1) if label_smoothing else sum_z)
+
+    peak, total, right, sum_z = _over_blocks(step, (jnp.full_like(zero, -jnp.inf), zero, zero, zero), classes, block)
+    loss = _loss(peak + jnp.log(total), right, sum_z / classes, label_smoothing)
+    loss = valid(loss, y, where, classes)
+    return loss.astype(x.dtype), (x, w, b, labels, where, peak, total)
+
+
+@linear_softmax_cross_entropy.backward
+def _(residuals, dloss, *, label_smoothing, block):
+    x, w, b, labels, where, peak, total = residuals
+    rows, y = without_masked(where, x, labels)
+    classes = w.shape[1]
+    dloss = valid(dloss.astype(total.dtype), y, where, classes)
+    rows, (y, dloss, peak, total) = _rows(rows), map(jnp.ravel, (y, dloss, peak, total))
+    dright, dmean = (1 - label_smoothing) * dloss, label_smoothing * dloss
+
+    def step(gradients, start, size):
+        dx, dw, db = gradients
+        w_block, b_block = _columns(w, b, start, size)
+        z = _logits(rows, w_block, b_block)
+        # loss = lse - (1 - smoothing) right - smoothing mean z          d lse / dz = exp(z - peak) / total
+        is_label = jnp.arange(size) == (y - start)[:, None]
+        dz = jnp.exp(z - peak[:, None]) * (dloss / total)[:, None] - jnp.where(is_label, dright[:, None], 0)
+        if label_smoothing:
+            dz = dz - dmean[:, None] / classes
+        db = jax.lax.dynamic_update_slice_in_dim(db, dz.sum(0), start, 0)
+        # z = x w + b, in these columns
+        dz = dz.astype(jnp.result_type(x, w))
+        dx = dx + jnp.matmul(dz, w_block.T, preferred_element_type=dx.dtype)
+        dw_block = jnp.matmul(rows.T, dz, preferred_element_type=dx.dtype).astype(dw.dtype)
+        return dx, jax.lax.dynamic_update_slice_in_dim(dw, dw_block, start, 1), db
+
+    none = jnp.zeros_like(rows, total.dtype), jnp.zeros_like(w), jnp.zeros_like(w, total.dtype, shape=classes)
+    dx, dw, db = _over_blocks(step, none, classes, block)
+    return dx.reshape(x.shape), dw, db, None, None
+
+
+def _logits(x, w, b):
+    z = jnp.matmul(x, w, preferred_element_type=wide(x, w))
+    return z if b is None else z + b
+
+
+def _loss(lse, right, mean, label_smoothing):
+    return lse - (1 - label_smoothing) * right - (label_smoothing * mean if label_smoothing else 0)
+
+
+def _columns(w, b, start, size):
+    return tuple(a if a is None else jax.lax.dynamic_slice_in_dim(a, start, size, -1) for a in (w, b))
+
+
+def _over_blocks(step, carry, classes, block):
+    """carry = step(carry, first class, number of classes) over all blocks, of which the last may be narrower."""
+    block = min(block, classes)
+    whole, rest = divmod(classes, block)
+    carry, _ = jax.lax.scan(lambda carry, i: (step(carry, i * block, block), None), carry, jnp.arange(whole))
+    return step(carry, whole * block, rest) if rest else carry
+
+
+def _rows(x):
+    """All leading axes as one."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

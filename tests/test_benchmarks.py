@@ -1,0 +1,18 @@
+"""What the benchmark measures, as far as it does not depend on the machine: every rule, and its memory."""
+
+import pytest
+from rows import compiled, every_row
+
+from tests.cases import CASES
+
+ROWS = every_row(scale=1)
+
+
+def test_every_rule_is_measured():
+    assert {row.rule for row in ROWS} == {case.rule for case in CASES}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_rules_need_no_more_temporary_memory_than_autodiff(row):
+    ours, theirs = (executable.memory_analysis().temp_size_in_bytes for executable in compiled(row)[0])
+    assert ours <= theirs

@@ -1,0 +1,124 @@
+"""What the losses do beyond the table of cases."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fdl
+from fdl.layers import affine
+from fdl.losses import (
+    absolute_error,
+    dice,
+    gaussian_kl,
+    hinge,
+    huber,
+    kl_divergence,
+    linear_softmax_cross_entropy,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    squared_error,
+)
+
+KEY = jax.random.key(0)
+LOGITS = jnp.zeros((2, 3))
+IDS = jnp.array([0, 1])
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 100, 1000])
+def test_every_block_gives_the_loss_of_the_whole(block):
+    x, w = jax.random.normal(KEY, (2, 5, 8)), jax.random.normal(KEY, (8, 100))
+    labels = jax.random.randint(KEY, (2, 5), 0, 100)
+
+    def value_and_gradients(loss):
+        return jax.value_and_grad(lambda x, w: loss(x, w) @ jnp.arange(5.0) @ jnp.ones(2), (0, 1))(x, w)
+
+    fused = value_and_gradients(lambda x, w: linear_softmax_cross_entropy(x, w, None, labels, block=block))
+    plain = value_and_gradients(lambda x, w: softmax_cross_entropy(affine(x, w), labels))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), fused, plain)
+
+
+def test_the_gradient_holds_one_block_of_logits():
+    x, w, b, labels = jnp.ones((256, 8)), jnp.ones((8, 4096)), jnp.ones(4096), jnp.zeros(256, int)
+
+    def total(x, w, b):
+        return linear_softmax_cross_entropy(x, w, b, labels, block=128).sum()
+
+    compiled = jax.jit(jax.grad(total, (0, 1, 2))).lower(x, w, b).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * 256 * 4096 / 4
+
+
+def test_class_weights_multiply_the_loss_of_a_class():
+    weights = jnp.array([1.0, 2.0, 5.0])
+    logits, labels = jax.random.normal(KEY, (4, 3)), jnp.array([0, 1, 2, 2])
+    weighted = softmax_cross_entropy(logits, labels, class_weights=weights)
+    np.testing.assert_allclose(weighted, weights[labels] * softmax_cross_entropy(logits, labels), rtol=1e-6)
+
+
+def test_a_distribution_has_no_divergence_from_itself():
+    logits = 50 * jax.random.normal(KEY, (4, 7))
+    np.testing.assert_allclose(kl_divergence(logits, logits + 3), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: squared_error(LOGITS, jnp.ones(2)), r"targets of the shape \[2, 3\] of predictions, got \[2\]"),
+        (lambda: squared_error(LOGITS, IDS[:, None] + LOGITS.astype(int)), "targets as floats, got int32"),
+        (lambda: absolute_error(LOGITS, jnp.ones((3, 2))), r"absolute_error expects targets .* got \[3, 2\]"),
+        (lambda: squared_error(LOGITS, LOGITS, where=jnp.ones(2, bool)), r"booleans of shape \[2, 3\]"),
+        (lambda: huber(LOGITS, LOGITS, delta=0.0), "delta > 0"),
+        (lambda: sigmoid_cross_entropy(LOGITS, jnp.ones((2, 1))), r"targets of the shape \[2, 3\] .* got \[2, 1\]"),
+        (lambda: sigmoid_cross_entropy(LOGITS, LOGITS - 1), r"targets in \[0, 1\], got -1.0"),
+        (lambda: sigmoid_cross_entropy(LOGITS, LOGITS + 1.5), r"targets in \[0, 1\], got 1.5"),
+        (lambda: hinge(LOGITS, jnp.array([0, 3])), r"hinge expects class ids in \[0, 3\), .* got 3"),
+        (lambda: hinge(LOGITS, jnp.array([[0, 1]])), r"integers of shape \[2\], got int32 of shape \[1, 2\]"),
+        (lambda: hinge(LOGITS, jnp.array([0.0, 1.0])), "got float32"),
+        (lambda: hinge(jnp.zeros(()), jnp.array(0)), "got a scalar"),
+        (lambda: kl_divergence(LOGITS, jnp.zeros((2, 4))), r"q_logits of the shape \[2, 3\] of p_logits, got \[2, 4\]"),
+        (lambda: kl_divergence(LOGITS, LOGITS, where=jnp.ones((2, 3), bool)), r"booleans of shape \[2\]"),
+        (lambda: gaussian_kl(jnp.zeros(()), jnp.zeros(())), "at least one axis"),
+        (lambda: dice(LOGITS, jnp.ones((3, 2))), r"targets of the shape \[2, 3\] of probabilities, got \[3, 2\]"),
+        (lambda: dice(LOGITS, LOGITS, smooth=0.0), "smooth > 0"),
+        (lambda: dice(jnp.ones(3), jnp.ones(3)), r"\[N, \*spatial, C\], got \[3\]"),
+        (
+            lambda: softmax_cross_entropy(LOGITS, IDS, class_weights=jnp.ones(2)),
+            r"class_weights as floats of shape \[3\], .* got float32 of shape \[2\]",
+        ),
+        (lambda: softmax_cross_entropy(LOGITS, IDS, class_weights=jnp.ones(3, int)), "got int32"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_compiled(call, message):
+    with pytest.raises(fdl.InputError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"x": jnp.ones((2, 5))}, r"got \[2, 5\] and \[4, 3\]"),
+        ({"w": jnp.ones(4)}, r"w of shape \[D, V\], got \[2, 4\] and \[4\]"),
+        ({"w": jnp.ones((4, 3), int)}, "w as floats, got int32"),
+        ({"b": jnp.ones(4)}, r"b of shape \[3\], got \[4\]"),
+        ({"labels": jnp.array([0, 3])}, r"class ids in \[0, 3\), .* got 3"),
+        ({"labels": jnp.ones((2, 3))}, r"integers of shape \[2\], got float32 of shape \[2, 3\]"),
+        ({"label_smoothing": 1.0}, r"label_smoothing in \[0, 1\)"),
+        ({"where": jnp.ones(3, bool)}, r"where as booleans of shape \[2\]"),
+        ({"block": 0}, "at least one class, got 0"),
+    ],
+)
+def test_bad_input_of_the_fused_loss_is_refused(changed, message):
+    arguments = {"x": jnp.ones((2, 4)), "w": jnp.ones((4, 3)), "b": jnp.ones(3), "labels": IDS}
+    with pytest.raises(fdl.InputError, match=message):
+        linear_softmax_cross_entropy(**arguments | changed)
+
+
+def test_ids_and_targets_are_checked_where_they_can_be_seen():
+    bad = jnp.array([0, 3])
+    assert jnp.isnan(jax.jit(hinge)(LOGITS, bad)).tolist() == [False, True]
+    fused = jax.jit(linear_softmax_cross_entropy)(jnp.ones((2, 4)), jnp.ones((4, 3)), None, bad)
+    assert jnp.isnan(fused).tolist() == [False, True]
+    where = jnp.array([True, False])
+    assert hinge(LOGITS, bad, where=where)[1] == 0
+    assert sigmoid_cross_entropy(jnp.ones(2), jnp.array([1.0, -100.0]), where=where)[1] == 0
+    assert jnp.isfinite(jax.jit(sigmoid_cross_entropy)(jnp.ones(2), jnp.array([1.0, -100.0]))).all()
