@@ -26,8 +26,11 @@ def parameters(cases, slow=()):
 every_case = pytest.mark.parametrize("case", parameters(CASES))
 smooth_case = pytest.mark.parametrize("case", parameters(SMOOTH))
 # What depends on how a rule is made more than on its arguments: quickly for one case of each rule.
-first_case = pytest.mark.parametrize("case", parameters(SMOOTH, slow=set(SMOOTH) - set(FIRST)))
-narrow_dtype = pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16], ids=lambda d: d.__name__)
+first_case = pytest.mark.parametrize("case", parameters(CASES, slow=set(CASES) - set(FIRST)))
+first_smooth_case = pytest.mark.parametrize("case", parameters(SMOOTH, slow=set(SMOOTH) - set(FIRST)))
+narrow_dtype = pytest.mark.parametrize(
+    "dtype", [jnp.float32, jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.slow)], ids=lambda d: d.__name__
+)
 
 
 def test_every_public_rule_has_a_case():
@@ -40,18 +43,20 @@ def test_no_two_cases_have_one_name():
     assert len({str(case) for case in CASES}) == len(CASES)
 
 
-batch_size = pytest.mark.parametrize("n", [5, 1, 0])
+@every_case
+def test_value(case):
+    checks.value_is_the_formula(case, case.batch)
 
 
 @every_case
-@batch_size
-def test_value(case, n):
+def test_gradient_against_jax(case):
+    checks.gradient_is_jax_s(case, case.batch)
+
+
+@first_case
+@pytest.mark.parametrize("n", [1, 0])
+def test_small_batches(case, n):
     checks.value_is_the_formula(case, n)
-
-
-@every_case
-@batch_size
-def test_gradient_against_jax(case, n):
     checks.gradient_is_jax_s(case, n)
 
 
@@ -66,29 +71,29 @@ def test_dtypes(case, dtype):
     checks.forward_keeps_types(case, dtype)
 
 
-@first_case
+@first_smooth_case
 @narrow_dtype
 def test_precision(case, dtype):
     checks.precision_is_near_jax_s(case, dtype)
 
 
-@first_case
+@first_smooth_case
 def test_vmap(case):
     checks.vmap_is_a_loop(case)
 
 
-@first_case
+@first_smooth_case
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.bfloat16], ids=lambda d: d.__name__)
 def test_scan_and_remat(case, dtype):
     checks.scan_and_remat_change_nothing(case, dtype)
 
 
-@first_case
+@first_smooth_case
 def test_sharding(case):
     checks.sharding_changes_nothing(case)
 
 
-@first_case
+@first_smooth_case
 def test_second_derivatives(case):
     checks.second_derivatives_are_jax_s(case)
 

@@ -8,8 +8,9 @@ For every number w that a loss L depends on, three values of dL/dw ought to be t
 
 JAX's own costs one backward pass and judges every element, but where the code has a `jax.custom_vjp`
 that is no fdl rule, it repeats whatever is wrong there. Differences, of L by the references of its rules,
-see every fault, but cost two evaluations of L for each element and step: they judge a sample. All is computed in float64, and
-compared element by element (a norm would hide one wrong element among thousands) by the relative error
+see every fault, but cost two evaluations of L for each element and step: they judge a sample. All is
+computed in float64, and compared element by element (a norm would hide one wrong element among thousands)
+by the relative error
 
     |a - b| / max(|a| + |b|, floor)
 

@@ -72,6 +72,12 @@ def by_rule(case: Case, arguments: Mapping[str, Any], rule: Rule[..., Any] | Non
 
 
 @in_float64
+def by_backward(case: Case, arguments: Mapping[str, Any], rule: Rule[..., Any] | None = None) -> dict[str, Any]:
+    """Its gradient alone."""
+    return {"ours": gradients(case, arguments, rule)[1]}
+
+
+@in_float64
 def by_reference(case: Case, arguments: Mapping[str, Any], rule: Rule[..., Any] | None = None) -> dict[str, Any]:
     """What JAX makes of its reference: the value and the gradient."""
     with autodiff():
@@ -79,7 +85,7 @@ def by_reference(case: Case, arguments: Mapping[str, Any], rule: Rule[..., Any] 
     return {"reference": value, "jax": gradient}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 @in_float64
 def computed(case: Case, n: int) -> dict[str, Any]:
     """All that the first checks compare, for one batch size and from one compilation."""
