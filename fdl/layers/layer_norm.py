@@ -22,8 +22,8 @@ without the middle term for rms_norm. Everything is made from x, dy and two numb
 rms_norm), which is what is remembered; xhat is recomputed.
 
 Memory traffic is all that these cost, and on a CPU it depends on how the sums are written: where two sums
-share a factor, XLA writes the factor out at full size. So all of them are products of one such factor,
-dy (x - mean), with vectors: the sum over a row of dy (x - mean) gamma, and the sum over rows of
+share a factor, XLA writes the factor out at full size. So backward takes all of them as products of one such
+factor, dy (x - mean), with vectors: the sum over a row of dy (x - mean) gamma, and the sum over rows of
 dy (x - mean) r. They ask for the highest precision, because some devices round the factors of a product
 by default.
 
@@ -80,8 +80,8 @@ def _(x, gamma, beta, *, eps):
 @layer_norm.forward
 def _(x, gamma, beta, *, eps):
     rows = _rows(x)
-    mean = _dot(rows, jnp.ones(x.shape[-1], rows.dtype)) / x.shape[-1]
-    r = _inverse_root(rows - mean[:, None], eps)
+    mean = _finished(jnp.mean(rows, 1))
+    r = _finished(_inverse_root(rows - mean[:, None], eps))
     y = (rows - mean[:, None]) * r[:, None] * gamma + beta
     return y.reshape(x.shape).astype(x.dtype), (x, gamma, mean, r)
 
@@ -136,7 +136,7 @@ def _(x, gamma, *, eps):
 @rms_norm.forward
 def _(x, gamma, *, eps):
     rows = _rows(x)
-    r = _inverse_root(rows, eps)
+    r = _finished(_inverse_root(rows, eps))
     y = rows * r[:, None] * gamma
     return y.reshape(x.shape).astype(x.dtype), (x, gamma, r)
 
@@ -163,9 +163,12 @@ def _dot(a, b):
 
 
 def _inverse_root(deviation, eps):
-    square = jnp.einsum("nc,nc->n", deviation, deviation, precision="highest")
-    _, features = deviation.shape
-    return jax.lax.rsqrt(square / features + eps)
+    return jax.lax.rsqrt(jnp.mean(jnp.square(deviation), 1) + eps)
+
+
+def _finished(statistic):
+    """A statistic that is computed before it is used: XLA would spread it over its rows while it computes it."""
+    return jax.lax.optimization_barrier(statistic)
 
 
 def _check_vectors(who, x, **vectors):
