@@ -58,6 +58,7 @@ def rows(scale):
         Row(prelu, f"{n}x32x32, one alpha", lambda draw: {"x": draw(n, 32, 32), "alpha": draw()}),
         Row(swish, size, lambda draw: matrix(draw) | {"beta": draw(1024)}),
         Row(swish, f"{n}x32x32, one beta", lambda draw: {"x": draw(n, 32, 32), "beta": draw()}),
+        Row(softmax, f"{n}x1024", lambda draw: {"x": draw(n, 1024)}),
         *(Row(rule, f"{4 * n}x1024", lambda draw: {"x": draw(4 * n, 1024)}) for rule in (softmax, log_softmax)),
         Row(maxout, f"{size}, 4 pieces", lambda draw: matrix(draw) | {"pieces": 4}),
     ]

@@ -132,7 +132,7 @@ def _(residuals, dloss, *, label_smoothing):
     surprise = (peak + jnp.log(total))[..., None] - z
     if are_ids(labels):
         targets = jnp.arange(z.shape[-1]) == labels[..., None]
-        dz = dz - jnp.where(targets, (dhard * mass)[..., None], 0)
+        dz = _subtract_at(dz, labels, dhard * mass)
         dlabels = None
     else:
         targets = labels
@@ -168,6 +168,12 @@ def _mass(labels, class_weights):
     if not are_ids(labels):
         return _weighted(labels, class_weights).sum(-1)
     return 1 if class_weights is None else jnp.take(class_weights, labels, mode="clip")
+
+
+def _subtract_at(z, labels, amounts):
+    """Takes each row's amount away from the column that its label says."""
+    rows = z.reshape(labels.size, z.shape[-1])
+    return rows.at[jnp.arange(labels.size), labels.ravel()].add(-amounts.ravel()).reshape(z.shape)
 
 
 def _weighted(per_class, class_weights):
