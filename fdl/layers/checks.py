@@ -24,6 +24,27 @@ def check_floats(who: str, x: Any) -> None:
         raise InputError(f"{who} expects floats, got {dtype}: convert them with x.astype(jnp.float32)")
 
 
+def check_vectors(who: str, x: Any, **vectors: Any) -> None:
+    """Refuses parameters that are not one number for each feature of x [..., C].
+
+    Raises:
+        InputError: with the name of the parameter and both shapes.
+
+    Example:
+        >>> check_vectors("layer_norm", jnp.ones((2, 3)), gamma=jnp.ones(3), beta=jnp.ones(2))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: layer_norm expects beta of shape [3] for x of shape [2, 3], got [2]: one number ...
+    """
+    shape = jnp.shape(x)
+    for name, vector in vectors.items():
+        if jnp.shape(vector) != shape[-1:]:
+            raise InputError(
+                f"{who} expects {name} of shape {list(shape[-1:])} for x of shape {list(shape)}, "
+                f"got {list(jnp.shape(vector))}: one number for each feature of the last axis"
+            )
+
+
 def check_feature_scale(who: str, x: Any, **vector: Any) -> None:
     """Refuses a parameter that is neither a scalar nor one number for each feature of x [..., C].
 

@@ -32,6 +32,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
+from fdl.layers.checks import check_vectors
 from fdl.rule import rule, wide
 
 
@@ -166,12 +167,7 @@ def _check_shapes(who, x, groups, **vectors):
         raise InputError(
             f"{who} needs a number of groups that divides the {shape[-1]} features of x {list(shape)}, got {groups}"
         )
-    for name, vector in vectors.items():
-        if jnp.shape(vector) != shape[-1:]:
-            raise InputError(
-                f"{who} expects {name} of shape {list(shape[-1:])} for x of shape {list(shape)}, "
-                f"got {list(jnp.shape(vector))}: one number for each feature of the last axis"
-            )
+    check_vectors(who, x, **vectors)
 
 
 class GroupNorm(Layer):

@@ -39,6 +39,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
+from fdl.layers.checks import check_vectors
 from fdl.rule import rule, wide
 
 
@@ -175,12 +176,7 @@ def _check_vectors(who, x, **vectors):
     shape = jnp.shape(x)
     if not shape or not shape[-1]:
         raise InputError(f"{who} expects x of shape [..., C] with at least one feature, got {list(shape)}")
-    for name, vector in vectors.items():
-        if jnp.shape(vector) != shape[-1:]:
-            raise InputError(
-                f"{who} expects {name} of shape {list(shape[-1:])} for x of shape {list(shape)}, "
-                f"got {list(jnp.shape(vector))}: one number for each feature of the last axis"
-            )
+    check_vectors(who, x, **vectors)
 
 
 class LayerNorm(Layer):
