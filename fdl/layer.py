@@ -184,6 +184,11 @@ class Combinator(Layer):
         self, visit: Visit, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False
     ) -> tuple[Any, Tree, Tree]:
         for kind, tree in (("params", params), ("state", state)):
+            if not isinstance(tree, dict):
+                raise InputError(
+                    f"{self.name} expects {kind} as the dict that its init made, got a {type(tree).__name__}: "
+                    "the arguments are apply(params, state, x, key=..., train=...)"
+                )
             if set(tree) != set(self.children):
                 raise InputError(
                     f"{self.name} is made of {sorted(self.children)}, but its {kind} are for {sorted(tree)}: "

@@ -149,6 +149,11 @@ def test_gradients_flow_through_every_wiring():
         (lambda p, s: NET.apply(p | {"scores": {"w": jnp.ones((7, 2))}}, s, X), r"^scores: .* got \[8, 5\]"),
         (lambda p, s: NET.apply({}, s, X), r"^serial is made of .* its params are for \[\]"),
         (lambda p, s: NET.apply(p, {}, X), r"^serial is made of .* its state are for \[\]"),
+        (
+            lambda p, s: NET.apply(p, X),
+            r"expects state as the dict that its init made, got a .*apply\(params, state, x",
+        ),
+        (lambda p, s: Affine(4.0), "as an int, got 4.0"),
         (lambda p, s: Serial(Flatten()).init(KEY, jnp.ones(3)), r"^flatten1: Flatten expects a batch .* got \[3\]"),
         (lambda p, s: Serial(BatchNorm()).init(KEY, jnp.ones(3)), r"^batch_norm1: batch_norm expects x of shape"),
         (lambda p, s: Serial(Residual(Affine(4))).init(KEY, X), r"^residual1: the body .* \[8, 4\], .* \[8, 3\]"),

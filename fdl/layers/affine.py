@@ -108,8 +108,8 @@ class Affine(Layer):
     b_init: Initializer = zeros()
 
     def __post_init__(self) -> None:
-        if self.features < 1:
-            raise InputError(f"Affine needs at least one feature, got {self.features}")
+        if not isinstance(self.features, int) or self.features < 1:
+            raise InputError(f"Affine needs at least one feature, as an int, got {self.features!r}")
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         if not x.shape:
