@@ -122,3 +122,17 @@ def test_ids_and_targets_are_checked_where_they_can_be_seen():
     assert hinge(LOGITS, bad, where=where)[1] == 0
     assert sigmoid_cross_entropy(jnp.ones(2), jnp.array([1.0, -100.0]), where=where)[1] == 0
     assert jnp.isfinite(jax.jit(sigmoid_cross_entropy)(jnp.ones(2), jnp.array([1.0, -100.0]))).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int8, jnp.int16, jnp.uint32])
+def test_class_ids_may_be_narrower_than_the_number_of_classes(dtype):
+    scores, narrow = jnp.sin(jnp.arange(900.0)).reshape(3, 300), jnp.array([3, 100, 7], dtype)
+    losses = {
+        "softmax": softmax_cross_entropy,
+        "hinge": hinge,
+        "linear": lambda z, ids: linear_softmax_cross_entropy(z, jnp.eye(300), None, ids, block=64),
+    }
+    for loss in losses.values():
+        gradient = jax.jit(jax.grad(lambda z, ids, loss=loss: loss(z, ids).sum()))
+        assert (gradient(scores, narrow) == gradient(scores, narrow.astype(jnp.int32))).all()
+        assert jnp.isfinite(loss(scores, narrow)).all()

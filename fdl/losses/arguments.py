@@ -16,7 +16,11 @@ def are_ids(labels: Any) -> bool:
 
 
 def without_masked(where: jax.Array | None, *arrays: jax.Array) -> tuple[jax.Array, ...]:
-    """The arrays with zero where they are masked, so that no NaN of it survives a product with zero."""
+    """The arrays with zero where they are masked, so that no NaN of it survives a product with zero.
+
+    Class ids of 8 and 16 bits come out in 32, where they can be compared with any number of classes.
+    """
+    arrays = tuple(a.astype(jnp.int32) if are_ids(a) and a.dtype.itemsize < 4 else a for a in arrays)
     if where is None:
         return arrays
     return tuple(jnp.where(where.reshape(where.shape + (1,) * (a.ndim - where.ndim)), a, 0) for a in arrays)
