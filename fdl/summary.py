@@ -3,16 +3,10 @@
 `summary` follows one pass through the network as a jaxpr in which every call of a layer is a function of
 its own. That shows, without computing anything, what each call gives, how many operations it takes
 (`fdl.flops` says which are counted) and from where its inputs come, which is what the receptive field
-needs. The receptive field of an output position is the extent of the network's input that it sees. Along
-a chain of windows, on each spatial axis, with r the field and j the jump, the distance in the input
-between neighbouring positions,
-
-    r' = r + (kernel - 1) dilation j          j' = j stride          starting from r = j = 1
-
-since the outermost taps of a window are (kernel - 1) dilation positions apart, and neighbours are j. Where
-paths meet, the larger field counts. `fdl.Layer.receptive_window` is where a layer says what its window is; one
-that says nothing is taken to treat every position by itself, and so is what a wiring computes between its calls.
-Behind a change of rank, as in Flatten, the field is not known.
+needs. It grows from window to window as `fdl.windows` derives it; where paths meet, the larger one counts.
+`fdl.Layer.receptive_window` is where a layer says what its window is; one that says nothing is taken to
+treat every position by itself, and so is what a wiring computes between its calls. Behind a change of
+rank, as in Flatten, the field is not known.
 """
 
 import dataclasses
@@ -27,6 +21,7 @@ from jax.extend.core import Literal
 from fdl.errors import InputError
 from fdl.flops import flops_of_jaxpr, parts
 from fdl.layer import Layer, Tree
+from fdl.windows import see_further
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,10 +238,7 @@ def _widest(fields: list[Field]) -> Field:
 def _through(windows: Any, field: Field) -> Field:
     if field is None or len(field) != len(windows):
         return None
-    return tuple(
-        (r + (kernel - 1) * dilation * j, j * stride)
-        for (r, j), (kernel, stride, dilation) in zip(field, windows, strict=True)
-    )
+    return tuple(see_further(*axis, *window) for axis, window in zip(field, windows, strict=True))
 
 
 def _row(path: tuple[str, ...], layer: Layer, output: Any, flops: int, field: Field, **of_layer: Any) -> Row:
