@@ -139,7 +139,7 @@ def receptive_field(layers: Iterable[tuple[int, ...]]) -> int:
 
 
 def _for_each_axis(who: str, name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    values = (value,) * axes if isinstance(value, int) else tuple(value)
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * axes
     if len(values) != axes or not all(isinstance(v, int) and v >= 1 for v in values):
         raise InputError(f"{who} needs a {name} of at least 1 for each of {axes} spatial axes, got {value!r}")
     return values

@@ -14,14 +14,14 @@ def count(size, kernel, stride, low, high, dilation):
     return sum(start + (kernel - 1) * dilation < size + high for start in starts)
 
 
-@pytest.mark.parametrize(("kernel", "stride", "dilation"), itertools.product([1, 2, 3], [1, 2, 3], [1, 2]))
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), list(itertools.product([1, 2, 3], [1, 2, 3], [1, 2])))
 def test_sizes_are_what_counting_gives(kernel, stride, dilation):
     for size, low, high in itertools.product(range(5, 12), range(3), range(3)):
         expected = count(size, kernel, stride, low, high, dilation)
         assert output_size(size, kernel, stride=stride, padding=(low, high), dilation=dilation) == expected
 
 
-@pytest.mark.parametrize(("kernel", "stride", "dilation"), itertools.product([1, 2, 3, 5], [1, 2, 3, 4], [1, 2]))
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), list(itertools.product([1, 2, 3, 5], [1, 2, 3, 4], [1, 2])))
 def test_same_is_the_least_padding_for_a_window_at_every_stride(kernel, stride, dilation):
     for size in range(1, 12):
         laid = windows("it", (size,), kernel, stride=stride, padding="SAME", dilation=dilation)
