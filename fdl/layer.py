@@ -68,6 +68,10 @@ class Layer:
         """The layers that this one is made of, by name; none unless it is a `Combinator`."""
         return {}
 
+    def part_of(self, tree: Tree, name: str) -> Tree:
+        """What a child owns of this layer's params or state."""
+        return tree[name]
+
     def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
         """Makes (params, state) for inputs of these shapes and dtypes (arrays or `jax.ShapeDtypeStruct`)."""
         return {}, {}

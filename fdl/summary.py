@@ -10,6 +10,7 @@ rank, as in Flatten, the field is not known.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -267,7 +268,8 @@ def _never_called(path: tuple[str, ...], layer: Layer, params: Tree, called: set
         yield Row(path, layer, None, parameters=_size(params), parameter_bytes=_bytes(params))
     elif any(other[: len(path)] == path != other for other in called):
         for name, child in layer.children.items():
-            yield from _never_called((*path, name), child, params[name], called)
+            own = jax.eval_shape(functools.partial(layer.part_of, name=name), params)
+            yield from _never_called((*path, name), child, own, called)
 
 
 def _size(tree: Any) -> int:

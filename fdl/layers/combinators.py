@@ -1,4 +1,4 @@
-"""The common wirings of layers: one after the other, around a shortcut, side by side.
+"""The common wirings of layers: one after the other, side by side, around a shortcut.
 
 Each is written once, as what it computes; `fdl.layer.Combinator` makes init and apply of it.
 """
@@ -14,6 +14,8 @@ from fdl.layer import Combinator, Layer, Net
 
 class Serial(Combinator):
     """Applies layers one after the other; the first one gets all inputs.
+
+    A tuple that a layer returns is given to the next one as several inputs.
 
     Layers given by position are called by their kind and number (``affine1``, ``relu1``, ``affine2``),
     those given by keyword, which come after them, by that name.
@@ -39,9 +41,9 @@ class Serial(Combinator):
 
     def wire(self, net: Net, *inputs: Any) -> Any:
         for child in net:
-            inputs = (child(*inputs),)
-        (output,) = inputs
-        return output
+            output = child(*inputs)
+            inputs = output if type(output) is tuple else (output,)
+        return inputs[0] if len(inputs) == 1 else inputs
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({_arguments(*_split_numbered(self.members))})"
@@ -65,6 +67,27 @@ class Concat(Serial):
             shapes = dict(zip(self.children, [y.shape for y in outputs], strict=True))
             raise InputError(f"the branches of Concat may differ in their last axis only, got {shapes}")
         return jnp.concatenate(outputs, axis=-1)
+
+
+class Parallel(Serial):
+    """Gives each branch an input of its own and returns their outputs as a tuple.
+
+    Raises:
+        InputError: when there are not as many inputs as branches.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine, Embedding, Parallel
+        >>> layer, inputs = Parallel(Affine(3), ids=Embedding(10, 4)), (jnp.ones((2, 5)), jnp.array([7, 8]))
+        >>> params, state = layer.init(jax.random.key(0), *inputs)
+        >>> [y.shape for y in layer.apply(params, state, *inputs)[0]]
+        [(2, 3), (2, 4)]
+    """
+
+    def wire(self, net: Net, *inputs: Any) -> Any:
+        if len(inputs) != len(self.members):
+            raise InputError(f"Parallel has {len(self.members)} branches with an input each, got {len(inputs)} inputs")
+        return tuple(child(x) for child, x in zip(net, inputs, strict=True))
 
 
 class Residual(Combinator):
