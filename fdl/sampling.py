@@ -1,0 +1,251 @@
+"""Sampling: from a model's scores for the next token to tokens, to sequences, to the most probable sequence.
+
+A decoding step is any function
+
+    step(carry, token) -> (logits, carry)
+
+from the last token, and whatever remembers those before it, to a score for each token that may come next: a
+recurrent network with its states as carry, or a network with `fdl.Layer.begin_stream`'s state. `generate` and
+`beam_search` go on from there as pure functions of it, one `jax.lax.scan` each.
+
+The distribution that is drawn from is softmax(logits), reshaped by what comes before the draw:
+
+    temperature  logits / t: below one it sharpens, above one it flattens
+    top_k        only the k best tokens
+    top_p        only the best tokens that together have probability p, at least one (nucleus sampling)
+
+Tokens that are ruled out get -inf, so these functions chain in any order. Beam search looks for the sequence with
+the greatest sum of log p(token | tokens before) by keeping the best few prefixes at every length.
+
+Source: Holtzman, Buys, Du, Forbes and Choi, "The curious case of neural text degeneration" (2020), for top_p; Wu et
+al., "Google's neural machine translation system" (2016), for the length penalty.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.rule import wide
+
+Step = Callable[[Any, Any], tuple[Any, Any]]
+
+
+def temperature(logits: jax.Array, t: float) -> jax.Array:
+    """Sharpens (t < 1) or flattens (t > 1) a distribution: logits / t.
+
+    Args:
+        logits: [..., V].
+        t: positive; towards 0 only the best token is left.
+
+    Raises:
+        InputError: for a temperature that is not positive.
+
+    Example:
+        >>> temperature(jnp.array([1.0, 2.0]), 0.5).tolist()
+        [2.0, 4.0]
+    """
+    if not isinstance(t, jax.core.Tracer) and not 0 < t < math.inf:
+        raise InputError(f"temperature needs a positive, finite t, got {t}: for the best token alone there is greedy")
+    return logits / t
+
+
+def top_k(logits: jax.Array, k: int) -> jax.Array:
+    """Rules out all but the k best tokens; of equal ones the first are kept.
+
+    Args:
+        logits: [..., V].
+        k: from 1 to V.
+
+    Raises:
+        InputError: for a k outside its range.
+
+    Example:
+        >>> top_k(jnp.array([1.0, 3.0, 2.0]), 2).tolist()
+        [-inf, 3.0, 2.0]
+    """
+    if not 1 <= k <= logits.shape[-1]:
+        raise InputError(f"top_k needs a k from 1 to {logits.shape[-1]}, the number of tokens, got {k}")
+    return jnp.where(_rank(logits) < k, logits, -jnp.inf)
+
+
+def top_p(logits: jax.Array, p: float) -> jax.Array:
+    """Rules out the unlikely tokens: keeps the best whose probabilities first add up to p or more.
+
+    Args:
+        logits: [..., V].
+        p: in (0, 1].
+
+    Raises:
+        InputError: for a p outside its range.
+
+    Source: Holtzman et al. (2020).
+
+    Example:
+        >>> top_p(jnp.log(jnp.array([0.5, 0.1, 0.4])), 0.8).round(1).tolist()
+        [-0.7, -inf, -0.9]
+    """
+    if not isinstance(p, jax.core.Tracer) and not 0 < p <= 1:
+        raise InputError(f"top_p needs a p in (0, 1], got {p}")
+    worst_first, rank = jnp.sort(logits, axis=-1).astype(wide(logits)), _rank(logits)
+    no_better = jnp.cumsum(jax.nn.softmax(worst_first, axis=-1), axis=-1)  # 1 - what the better ones have together
+    keep = jnp.take_along_axis(no_better > 1 - p, logits.shape[-1] - 1 - rank, -1)
+    return jnp.where(keep | (rank == 0), logits, -jnp.inf)
+
+
+def _rank(logits: jax.Array) -> jax.Array:
+    """How many tokens are better than each."""
+    return jnp.argsort(jnp.argsort(logits, axis=-1, descending=True), axis=-1)
+
+
+def greedy(key: Any, logits: jax.Array) -> jax.Array:
+    """The best token, the first of equal ones; the key is not used.
+
+    Example:
+        >>> int(greedy(None, jnp.array([1.0, 3.0, 2.0])))
+        1
+    """
+    return jnp.argmax(logits, axis=-1)
+
+
+def sample(key: jax.Array, logits: jax.Array, *, reshape: Callable[[jax.Array], jax.Array] | None = None) -> jax.Array:
+    """A token drawn from softmax(logits).
+
+    Args:
+        key: a JAX random key.
+        logits: [..., V].
+        reshape: what is done to the logits first, such as ``lambda z: top_k(temperature(z, 0.7), 40)``.
+
+    Example:
+        >>> int(sample(jax.random.key(0), jnp.array([0.0, 1.0]), reshape=lambda z: top_k(z, 1)))
+        1
+    """
+    return jax.random.categorical(key, logits if reshape is None else reshape(logits))
+
+
+def generate(
+    step: Step,
+    carry: Any,
+    token: Any,
+    length: int,
+    *,
+    key: Any = None,
+    choose: Callable[[Any, jax.Array], jax.Array] = greedy,
+    stop: int | None = None,
+) -> tuple[jax.Array, Any]:
+    """Tokens one after the other, each chosen from the scores that the step gives for it.
+
+    Args:
+        step: (carry, token) -> (logits [..., V], carry).
+        carry: what the step starts with: a pytree of arrays.
+        token: the last token of the prompt, of any shape [...]: a batch is generated at once if the step takes one.
+        length: how many tokens to make.
+        key: a JAX random key, for a ``choose`` that draws.
+        choose: (key, logits) -> token, like `greedy` and `sample`.
+        stop: a token after which a sequence only repeats it.
+
+    Returns:
+        (tokens [..., length], carry).
+
+    Example:
+        >>> def count(carry, token):  # the next number is always the most probable
+        ...     return jax.nn.one_hot(token + 1, 10), carry
+        >>> tokens, _ = generate(count, (), jnp.array([2, 5]), 6, stop=8)
+        >>> tokens.tolist()
+        [[3, 4, 5, 6, 7, 8], [6, 7, 8, 8, 8, 8]]
+    """
+    keys = None if key is None else jax.random.split(key, length)
+
+    def one(before: Any, at: Any) -> Any:
+        (carry, token), (position, key) = before, at
+        logits, carry = step(carry, token)
+        following = choose(key, logits).astype(token.dtype)
+        following = following if stop is None else jnp.where(_ended(token, stop, position), stop, following)
+        return (carry, following), following
+
+    (carry, _), tokens = jax.lax.scan(one, (carry, jnp.asarray(token)), (jnp.arange(length), keys))
+    return jnp.moveaxis(tokens, 0, -1), carry
+
+
+class Beams(NamedTuple):
+    """The sequences that `beam_search` found, best first."""
+
+    tokens: jax.Array
+    """[beams, length]."""
+    log_probability: jax.Array
+    """[beams]: the sum over the tokens."""
+    score: jax.Array
+    """[beams]: the log-probability, divided by the length penalty."""
+
+
+def beam_search(
+    step: Step,
+    carry: Any,
+    token: Any,
+    length: int,
+    *,
+    beams: int,
+    stop: int | None = None,
+    length_penalty: float = 0.0,
+) -> Beams:
+    """The most probable sequences, as far as keeping the best ``beams`` prefixes of each length finds them.
+
+    Works on one sequence; `jax.vmap` makes it a batch. The step is mapped over the beams.
+
+    Args:
+        step: (carry, token) -> (logits [V], carry), for one sequence.
+        carry: what the step starts with: a pytree of arrays.
+        token: the last token of the prompt, a scalar.
+        length: how many tokens to make.
+        beams: how many prefixes are kept.
+        stop: a token that ends a sequence, which then only repeats it, at no cost.
+        length_penalty: a; scores are log p / ((5 + tokens up to stop) / 6)^a, so that a > 0 favours longer ones.
+
+    Raises:
+        InputError: for fewer than one beam.
+
+    Source: Wu et al. (2016), section 7.
+
+    Example:
+        >>> chain = jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.4, 0.3, 0.3], [0.01, 0.01, 0.98]]))
+        >>> found = beam_search(lambda carry, token: (chain[token], carry), (), 0, 2, beams=2)
+        >>> found.tokens.tolist(), jnp.exp(found.log_probability).round(3).tolist()  # not what greedy finds
+        ([[2, 2], [1, 0]], [0.294, 0.24])
+    """
+    if beams < 1:
+        raise InputError(f"beam_search needs at least one beam, got {beams}")
+    carries = jax.tree.map(lambda a: jnp.broadcast_to(a, (beams, *jnp.shape(a))), carry)
+    tokens = jnp.full(beams, token)
+    alone = jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)  # at first all beams are the same prefix
+
+    def one(now: Any, position: jax.Array) -> Any:
+        carries, tokens, total, tokens_so_far, lengths = now
+        logits, carries = jax.vmap(step)(carries, tokens)
+        more = jax.nn.log_softmax(logits.astype(wide(logits)), axis=-1)
+        ended = jnp.zeros(beams, bool)
+        if stop is not None:
+            ended = _ended(tokens, stop, position)
+            more = jnp.where(ended[:, None], jnp.where(jnp.arange(more.shape[-1]) == stop, 0.0, -jnp.inf), more)
+        candidates = (total[:, None] + more).ravel()
+        longer = jnp.broadcast_to((lengths + ~ended)[:, None], more.shape).ravel()
+        _, best = jax.lax.top_k(candidates / _penalty(longer, length_penalty), beams)
+        parents, tokens = best // more.shape[-1], (best % more.shape[-1]).astype(tokens.dtype)
+        carries, tokens_so_far = jax.tree.map(lambda a: a[parents], (carries, tokens_so_far))
+        tokens_so_far = tokens_so_far.at[:, position].set(tokens)
+        return (carries, tokens, candidates[best], tokens_so_far, longer[best]), None
+
+    start = (carries, tokens, alone, jnp.zeros((beams, length), tokens.dtype), jnp.zeros(beams, int))
+    (_, _, total, found, lengths), _ = jax.lax.scan(one, start, jnp.arange(length))
+    return Beams(found, total, total / _penalty(lengths, length_penalty))
+
+
+def _ended(token: jax.Array, stop: int, position: jax.Array) -> jax.Array:
+    """Whether a sequence ended with its last token; a prompt may end with the same one."""
+    return (token == stop) & (position > 0)
+
+
+def _penalty(lengths: jax.Array, a: float) -> jax.Array:
+    return ((5 + lengths) / 6) ** a

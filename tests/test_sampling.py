@@ -1,0 +1,128 @@
+"""Sampling: distributions reshaped as the papers say, and beam search against trying everything."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fdl import InputError
+from fdl.sampling import beam_search, generate, greedy, sample, temperature, top_k, top_p
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+
+
+def kept(logits):
+    return np.isfinite(np.asarray(logits))
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_top_k_keeps_the_best(k):
+    logits = RNG.normal(size=(5, 7)).astype(np.float32)
+    ours = top_k(jnp.array(logits), k)
+    np.testing.assert_array_equal(kept(ours), logits >= np.sort(logits, axis=-1)[:, -k, None])
+    np.testing.assert_array_equal(np.asarray(ours)[kept(ours)], logits[kept(ours)])
+
+
+def test_top_k_of_equal_logits_keeps_the_first():
+    assert kept(top_k(jnp.zeros(4), 2)).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("p", [1e-9, 0.3, 0.6, 0.95, 1.0])
+def test_top_p_keeps_the_fewest_that_have_probability_p(p):
+    for logits in RNG.normal(size=(20, 9)):
+        probability = np.exp(logits) / np.exp(logits).sum()
+        best_first = np.argsort(-probability)
+        number = next((n for n in range(1, 10) if probability[best_first[:n]].sum() >= p), 9)
+        expected = np.isin(np.arange(9), best_first[:number])
+        np.testing.assert_array_equal(kept(top_p(jnp.array(logits, jnp.float32), p)), expected)
+
+
+def test_top_p_of_one_keeps_what_is_very_unlikely():
+    assert kept(top_p(jnp.array([0.0, -60.0, -80.0]), 1.0)).all()
+
+
+def test_sample_draws_from_the_softmax():
+    logits = jnp.array([0.0, 1.0, 2.0])
+    drawn = sample(KEY, jnp.broadcast_to(logits, (20000, 3)), reshape=lambda z: temperature(z, 2.0))
+    expected = np.exp([0, 0.5, 1]) / np.exp([0, 0.5, 1]).sum()
+    np.testing.assert_allclose(np.bincount(drawn) / 20000, expected, atol=0.015)
+
+
+CHAIN = jnp.array(RNG.normal(size=(4, 4)), jnp.float32)
+
+
+def step(carry, token):
+    """A chain that also remembers how many tokens there were."""
+    return CHAIN[token] * (1 + 0.1 * carry)[..., None], carry + 1
+
+
+def test_generate_is_a_loop():
+    tokens, carry = generate(step, jnp.zeros(2), jnp.array([0, 3]), 5)
+    for first, row in zip([0, 3], tokens.tolist(), strict=True):
+        token = first
+        for position, following in enumerate(row):
+            token = int(greedy(None, step(jnp.float32(position), token)[0]))
+            assert token == following
+    assert carry.tolist() == [5, 5]
+
+
+def test_generate_draws_with_a_new_key_for_each_token():
+    tokens, _ = jax.jit(lambda: generate(step, jnp.zeros(()), 0, 50, key=KEY, choose=sample))()
+    assert len(set(np.asarray(tokens).tolist())) > 1
+
+
+def test_generate_stops_and_a_prompt_may_end_with_the_stop():
+    def count(carry, token):
+        return jax.nn.one_hot((token + 1) % 5, 5), carry
+
+    assert generate(count, (), jnp.array([0, 3]), 4, stop=0)[0].tolist() == [[1, 2, 3, 4], [4, 0, 0, 0]]
+
+
+def score_of(first, tokens, stop, penalty):
+    """log-probability and score, one token at a time."""
+    total, length, token = 0.0, 0, first
+    for position, following in enumerate(tokens):
+        if position and token == stop:
+            if following != stop:
+                return -np.inf, -np.inf
+            continue
+        logits = np.asarray(step(jnp.float32(position), token)[0], np.float64)
+        total += logits[following] - np.log(np.exp(logits).sum())
+        length, token = length + 1, following
+    return total, total / ((5 + length) / 6) ** penalty
+
+
+@pytest.mark.parametrize(("stop", "penalty"), [(None, 0.0), (2, 0.0), (2, 1.0)])
+def test_beam_search_that_keeps_everything_finds_the_best(stop, penalty):
+    found = beam_search(step, jnp.float32(0), 1, 3, beams=4**3, stop=stop, length_penalty=penalty)
+    tried = sorted(
+        ((score_of(1, tokens, stop, penalty)[::-1], tokens) for tokens in itertools.product(range(4), repeat=3)),
+        reverse=True,
+    )
+    for i in range(5):
+        (score, total), tokens = tried[i]
+        assert tuple(found.tokens[i].tolist()) == tokens
+        np.testing.assert_allclose([found.score[i], found.log_probability[i]], [score, total], rtol=1e-5)
+
+
+def test_one_beam_is_greedy_and_vmap_is_a_batch():
+    firsts = jnp.arange(4)
+    found = jax.jit(jax.vmap(lambda token: beam_search(step, jnp.float32(0), token, 6, beams=1)))(firsts)
+    np.testing.assert_array_equal(found.tokens[:, 0], generate(step, jnp.zeros(4), firsts, 6)[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: temperature(CHAIN, 0.0), "temperature needs a positive, finite t, got 0.0"),
+        (lambda: top_k(CHAIN, 5), "top_k needs a k from 1 to 4, the number of tokens, got 5"),
+        (lambda: top_p(CHAIN, 1.5), r"top_p needs a p in \(0, 1\], got 1.5"),
+        (lambda: beam_search(step, jnp.zeros(()), 0, 3, beams=0), "beam_search needs at least one beam, got 0"),
+    ],
+)
+def test_mistakes(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
