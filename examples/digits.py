@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import fdl
-from fdl.data import digits, shuffled_batches, split
+from fdl.data import Batches, digits, split
 from fdl.initializers import normal
 from fdl.layers import Affine, BatchNorm, Dropout, Flatten, Relu, Serial
 from fdl.losses import softmax_cross_entropy
@@ -128,10 +128,10 @@ def main():
     check_before_training(objective, train_state, *training)
 
     eval_step = make_eval_step(objective)
-    train_state, history = fit(
+    train_state, history, *_ = fit(
         make_train_step(objective, optimizer),
         train_state,
-        lambda epoch: shuffled_batches(training, 32, seed=options.seed, epoch=epoch),
+        Batches(training, 32, seed=options.seed),
         epochs=options.epochs,
         validate=lambda train_state: evaluate(eval_step, train_state, [validation]),
     )

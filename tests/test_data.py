@@ -1,5 +1,7 @@
 """Data: splits and batches are functions of their seeds, and lose nothing on the way."""
 
+import copy
+import json
 import sys
 
 import jax
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from fdl import InputError
-from fdl.data import digits, shuffled_batches, split
+from fdl.data import Batches, Position, Subset, digits, k_folds, ordered_batches, shuffled_batches, split
 
 X = np.arange(20.0).reshape(10, 2)
 LABELS = np.arange(10)
@@ -55,7 +57,9 @@ class TestShuffledBatches:
         batches = shuffled_batches(LABELS, 4, seed=0, epoch=0, drop_last=False)
         whole = [batch.tolist() for batch in batches]
         assert [batches[i].tolist() for i in (0, 1, -1)] == whole
-        assert [batch.tolist() for batch in batches[1:]] == whole[1:]
+        for part in slice(1, None), slice(2), slice(None, None, -1), slice(5, None):
+            assert [batch.tolist() for batch in batches[part]] == whole[part]
+            assert len(batches[part]) == len(whole[part])
         with pytest.raises(IndexError):
             batches[3]
 
@@ -86,6 +90,133 @@ class TestShuffledBatches:
     def test_refuses_negative_seeds(self):
         with pytest.raises(InputError, match="got -1"):
             shuffled_batches(X, 2, seed=-1, epoch=0)
+
+
+class Stored:
+    """An array on disk such as HDF5 has: it reads rows in rising order only, and remembers which."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
+        self.read = []
+
+    def __getitem__(self, index):
+        assert np.all(np.diff(index) > 0)
+        self.read.append(np.atleast_1d(index).tolist())
+        return self.array[index]
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    return np.load(tmp_path / "x.npy", mmap_mode="r")
+
+
+class TestBatches:
+    @pytest.mark.parametrize("drop_last", [True, False])
+    def test_has_the_batches_of_every_epoch(self, drop_last):
+        batches = Batches((X, LABELS), 4, seed=1, drop_last=drop_last)
+        for epoch in 0, 3:
+            assert ids(batches(epoch)) == ids(
+                shuffled_batches((X, LABELS), 4, seed=1, epoch=epoch, drop_last=drop_last)
+            )
+        assert batches.per_epoch == len(batches(0)) == (2 if drop_last else 3)
+
+    @pytest.mark.parametrize("drop_last", [True, False])
+    def test_goes_on_from_any_position_with_the_batches_that_would_have_come(self, drop_last):
+        batches = Batches((X, LABELS), 4, seed=1, drop_last=drop_last)
+        positions, steps = [Position()], []
+        for after, (_, labels) in batches.iterate():
+            positions.append(after)
+            steps.append(labels.tolist())
+            if after.epoch == 3:
+                break
+        assert len(steps) == 3 * batches.per_epoch
+        assert steps == [one for epoch in range(3) for one in ids(batches(epoch))]
+        for done, position in enumerate(positions[:-1]):
+            restored = json.loads(json.dumps(position))
+            again = Batches((X, LABELS), 4, seed=1, drop_last=drop_last).iterate(restored)
+            assert [next(again)[1][1].tolist() for _ in steps[done:]] == steps[done:]
+            assert batches.at(jax.tree.map(np.asarray, position))[1].tolist() == steps[done]
+
+    def test_positions_are_integers_in_a_pytree(self):
+        after, _ = next(Batches(LABELS, 4, seed=0).iterate())
+        assert jax.tree.leaves(after) == [0, 1]
+        assert after == (0, 1)
+
+    def test_is_a_value(self):
+        batches = Batches(LABELS, 4, seed=0)
+        with pytest.raises(AttributeError):
+            batches.seed = 1
+        first = iter(batches.iterate())
+        next(first)
+        assert next(batches.iterate())[0] == (0, 1)
+        assert repr(copy.copy(batches)) == "Batches(10 examples, batch_size=4, seed=0, drop_last=True)"
+
+    @pytest.mark.parametrize("position", [(0, 2), (0, -1), (-1, 0)])
+    def test_refuses_a_position_of_other_data_before_anything_is_read(self, position):
+        batches = Batches(LABELS, 4, seed=0)
+        for use in batches.iterate, batches.at:
+            with pytest.raises(
+                InputError, match=rf"no batch {position[1]} of epoch {position[0]}.*2 batches per epoch"
+            ):
+                use(position)
+
+    @pytest.mark.parametrize(
+        ("size", "seed", "message"), [(0, 0, "between 1 and 10"), (11, 0, "got 11"), (2, -1, "-1")]
+    )
+    def test_refuses_other_settings(self, size, seed, message):
+        with pytest.raises(InputError, match=message):
+            Batches(LABELS, size, seed=seed)
+
+
+class TestOrderedBatches:
+    def test_has_all_examples_in_order(self):
+        assert ids(ordered_batches((X, LABELS), 4)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+        assert ids(ordered_batches((X, LABELS), 99)) == [LABELS.tolist()]
+
+    def test_refuses_an_empty_batch(self):
+        with pytest.raises(InputError, match="got 0"):
+            ordered_batches(LABELS, 0)
+
+
+class TestOnDisk:
+    def test_memory_maps_give_the_batches_of_arrays(self, mapped):
+        for of_map, of_array in zip(
+            shuffled_batches(mapped, 3, seed=0, epoch=0), shuffled_batches(X, 3, seed=0, epoch=0), strict=True
+        ):
+            assert type(of_map) is np.ndarray
+            np.testing.assert_array_equal(of_map, of_array)
+
+    def test_rows_are_read_in_the_order_of_storage_one_batch_at_a_time(self):
+        stored = Stored(X)
+        x, labels = shuffled_batches((stored, LABELS), 4, seed=0, epoch=0)[0]
+        np.testing.assert_array_equal(x, X[labels])
+        assert stored.read == [sorted(labels.tolist())]
+
+    def test_slices_read_nothing(self):
+        stored = Stored(X)
+        assert len(shuffled_batches(stored, 4, seed=0, epoch=0)[1:]) == 1
+        assert stored.read == []
+
+    def test_parts_of_what_is_on_disk_stay_there(self, mapped):
+        view = mapped[:, :1]
+        for array in mapped, view, Stored(X):
+            part, _ = split(array, (6, 4), seed=0)
+            assert isinstance(part, Subset)
+            assert (part.shape, part.ndim, part.dtype, len(part)) == ((6, array.shape[1]), 2, X.dtype, 6)
+        stored = Stored(X)
+        part, rest = split((stored, LABELS), (6, 4), seed=0)
+        assert stored.read == []
+        for x, labels in shuffled_batches(part, 2, seed=0, epoch=0):
+            np.testing.assert_array_equal(x, X[labels])
+        np.testing.assert_array_equal(np.asarray(rest[0]), X[rest[1]])
+        np.testing.assert_array_equal(rest[0][1], X[rest[1][1]])
+        assert np.asarray(rest[0], np.float32).dtype == np.float32
+
+    def test_parts_of_parts(self, mapped):
+        part, _ = split((mapped, LABELS), (6, 4), seed=0)
+        half, _ = split(part, (3, 3), seed=1)
+        np.testing.assert_array_equal(np.asarray(half[0]), X[half[1]])
 
 
 class TestSplit:
@@ -128,6 +259,36 @@ class TestSplit:
     def test_refuses_classes_of_another_length(self):
         with pytest.raises(InputError, match=r"\[10\].*\[9\]"):
             split((X, LABELS), (5, 5), seed=0, stratify=LABELS[:9])
+
+
+class TestKFolds:
+    @pytest.mark.parametrize("k", [2, 3, 10])
+    def test_every_example_is_validated_once_and_trained_on_otherwise(self, k):
+        folds = list(k_folds((X, LABELS), k, seed=0))
+        assert len(folds) == k
+        assert sorted(all_ids([validation for _, validation in folds])) == LABELS.tolist()
+        for training, validation in folds:
+            assert sorted([*training[1], *validation[1]]) == LABELS.tolist()
+            np.testing.assert_array_equal(training[0], X[training[1]])
+        sizes = [len(labels) for _, (_, labels) in folds]
+        assert max(sizes) - min(sizes) <= 1
+
+    def test_depends_on_the_seed(self):
+        first, again, other = (
+            [validation.tolist() for _, validation in k_folds(LABELS, 2, seed=seed)] for seed in (0, 0, 1)
+        )
+        assert first == again != other
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_stratified_has_every_class_in_proportion(self, seed):
+        labels = np.repeat([0, 1, 2], [70, 21, 9])
+        for _, validation in k_folds(labels, 4, seed=seed, stratify=labels):
+            assert np.abs(np.bincount(validation, minlength=3) - np.array([70, 21, 9]) / 4).max() <= 1
+
+    @pytest.mark.parametrize("k", [1, 11])
+    def test_refuses_another_number_of_folds(self, k):
+        with pytest.raises(InputError, match=f"between 2 and 10.*got {k}"):
+            k_folds((X, LABELS), k, seed=0)
 
 
 class TestDigits:

@@ -280,7 +280,7 @@ class TestFit:
             for batch in batches:
                 bare, metrics = train_step(bare, batch)
                 losses[epoch].append(float(metrics["loss"]))
-        driven, history = fit(
+        driven, history, position, stopped = fit(
             train_step,
             train_state,
             epochs.get,
@@ -294,10 +294,11 @@ class TestFit:
         assert history[1]["loss"] == pytest.approx(losses[1][0])
         last = evaluate(eval_step, driven, [make_batch()])
         assert {name: history[1][f"validation_{name}"] for name in last} == last
-        assert json.loads(json.dumps(history)) == history
+        assert json.loads(json.dumps(history)) == list(history)
+        assert (position, stopped) == ((2, 0), None)
 
     def test_of_no_epochs_changes_nothing(self, train_step, train_state):
-        assert fit(train_step, train_state, lambda epoch: [], epochs=0) == (train_state, [])
+        assert fit(train_step, train_state, lambda epoch: [], epochs=0)[:2] == (train_state, ())
 
     def test_says_when_an_iterator_is_used_up(self, train_step, train_state):
         once = iter([make_batch()])

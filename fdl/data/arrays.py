@@ -1,5 +1,12 @@
-"""What a data set is: arrays, in any pytree, with one row per example."""
+"""What a data set is: arrays, in any pytree, with one row per example.
 
+An array is whatever has ``shape``, ``dtype``, ``ndim`` and rows at integer indices: NumPy and JAX arrays,
+memory maps (``np.load(path, mmap_mode="r")``), HDF5 and zarr arrays, `fdl.data.image_folder`'s images. What is
+not in memory stays where it is, and is read batch by batch, its rows in the order in which they are stored:
+neighbours on disk come in one go, and HDF5 takes no other order.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,7 +19,7 @@ def count(arrays: Any) -> int:
     """How many examples there are.
 
     Args:
-        arrays: a pytree of NumPy or JAX arrays that agree in the length of their first axis.
+        arrays: a pytree of arrays that agree in the length of their first axis.
 
     Raises:
         InputError: when they do not agree, or are no such arrays.
@@ -35,8 +42,70 @@ def count(arrays: Any) -> int:
 
 
 def rows(arrays: Any, index: Any) -> Any:
-    """The examples at these places, in the same pytree."""
-    return jax.tree.map(lambda array: array[index], arrays)
+    """The examples at these places, in the same pytree, read into memory.
+
+    Example:
+        >>> import numpy as np
+        >>> rows({"x": np.array([10, 11, 12])}, np.array([2, 0]))
+        {'x': array([12, 10])}
+    """
+    return jax.tree.map(lambda array: _read(array, index), arrays)
+
+
+def subset(arrays: Any, index: np.ndarray) -> Any:
+    """The same, but what is not in memory is not read either: it becomes a `Subset`."""
+    return jax.tree.map(lambda array: array[index] if in_memory(array) else Subset(array, index), arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some rows of an array that stays where it is, itself an array as far as data sets are concerned.
+
+    Args:
+        array: the array.
+        index: [n], which of its rows.
+
+    Example:
+        >>> import numpy as np
+        >>> some = Subset(np.array([10, 11, 12]), np.array([2, 0]))
+        >>> some.shape, some[0], np.asarray(some)
+        ((2,), np.int64(12), array([12, 10]))
+    """
+
+    array: Any
+    index: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its own number of rows, and the rest of the array's shape."""
+        return (len(self.index), *self.array.shape[1:])
+
+    @property
+    def dtype(self) -> Any:
+        """That of the array."""
+        return self.array.dtype
+
+    @property
+    def ndim(self) -> int:
+        """That of the array."""
+        return self.array.ndim
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, index: Any) -> Any:
+        return _read(self.array, self.index[index])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
+def in_memory(array: Any) -> bool:
+    """Whether reading the array costs nothing: it is JAX's or NumPy's, and no view of a memory map."""
+    base = array
+    while base is not None and not isinstance(base, np.memmap):
+        base = getattr(base, "base", None)
+    return isinstance(array, np.ndarray | jax.Array) and base is None
 
 
 def generator(*seeds: int) -> np.random.Generator:
@@ -48,3 +117,10 @@ def generator(*seeds: int) -> np.random.Generator:
     if any(seed < 0 for seed in seeds):
         raise InputError(f"seeds and epochs are integers >= 0, got {min(seeds)}")
     return np.random.default_rng(seeds)
+
+
+def _read(array: Any, index: Any) -> Any:
+    if in_memory(array):
+        return array[index]
+    stored, place = np.unique(index, return_inverse=True)
+    return np.asarray(array[stored])[place.reshape(np.shape(index))]

@@ -1,12 +1,16 @@
-"""Splits: training, validation and test data that share no example."""
+"""Splits: training, validation and test data that share no example.
+
+Parts of arrays that are in memory are copies. What is on disk stays there: its parts are `fdl.data.arrays.Subset`,
+which `Batches` reads as it reads the whole.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from fdl.data.arrays import count, generator, rows
+from fdl.data.arrays import count, generator, subset
 from fdl.errors import InputError
 
 
@@ -36,14 +40,50 @@ def split(arrays: Any, parts: Sequence[float] | Sequence[int], *, seed: int, str
     """
     examples = count(arrays)
     ends = _ends(parts, examples)
-    random = generator(seed)
-    order = random.permutation(examples)
-    if stratify is not None:
-        classes = np.asarray(stratify)
-        if classes.shape != (examples,):
-            raise InputError(f"split needs one class per example, [{examples}], got stratify of {list(classes.shape)}")
-        order = _spread(classes[order], order)
-    return tuple(rows(arrays, index) for index in np.split(order, ends))
+    order = _order(examples, seed, stratify)
+    return tuple(subset(arrays, index) for index in np.split(order, ends))
+
+
+def k_folds(arrays: Any, k: int, *, seed: int, stratify: Any = None) -> Iterator[tuple[Any, Any]]:
+    """Deals the examples out at random into k parts, each of which is the validation data once.
+
+    Args:
+        arrays: a pytree of arrays with one row per example, such as (images, labels).
+        k: how many parts, at least 2. Their sizes differ by one example at most.
+        seed: an integer >= 0; the same seed gives the same parts.
+        stratify: as in `split`.
+
+    Returns:
+        An iterator of k pairs (training, validation), each pair made when it is asked for. Every example is in
+        the validation data of one pair and in the training data of the others.
+
+    Raises:
+        InputError: for arrays of different lengths, and for a k that is not between 2 and their length.
+
+    Example:
+        >>> import numpy as np
+        >>> for training, validation in k_folds(np.arange(5), 2, seed=0):
+        ...     print(training, validation)
+        [0 1] [2 4 3]
+        [2 4 3] [0 1]
+    """
+    examples = count(arrays)
+    if not 2 <= k <= examples:
+        raise InputError(f"k_folds needs k between 2 and {examples}, the number of examples; got {k}")
+    parts = np.array_split(_order(examples, seed, stratify), k)
+    rest = lambda i: np.concatenate([*parts[:i], *parts[i + 1 :]])  # noqa: E731
+    return ((subset(arrays, rest(i)), subset(arrays, parts[i])) for i in range(k))
+
+
+def _order(examples: int, seed: int, stratify: Any) -> np.ndarray:
+    """The examples in random order, such that parts are stretches of it."""
+    order = generator(seed).permutation(examples)
+    if stratify is None:
+        return order
+    classes = np.asarray(stratify)
+    if classes.shape != (examples,):
+        raise InputError(f"stratify needs one class per example, [{examples}], got {list(classes.shape)}")
+    return _spread(classes[order], order)
 
 
 def _ends(parts: Sequence[float], examples: int) -> list[int]:

@@ -1,20 +1,33 @@
 """Training: pure steps from one train state to the next, and a small loop that drives them."""
 
+from fdl.train.callbacks import KeepBest, early_stopping
+from fdl.train.check_batch import check_batch
+from fdl.train.confusion import confusion_matrix, mean_iou, precision, recall
 from fdl.train.evaluate import evaluate, make_eval_step
-from fdl.train.fit import check_batch, fit
-from fdl.train.metrics import accuracy
+from fdl.train.fit import Fitted, fit
+from fdl.train.metrics import accuracy, perplexity, top_k_accuracy
 from fdl.train.objective import Objective, supervised
-from fdl.train.step import TrainState, init_train_state, make_train_step
+from fdl.train.step import TrainState, init_train_state, make_train_step, scan_steps
 
 __all__ = [
+    "Fitted",
+    "KeepBest",
     "Objective",
     "TrainState",
     "accuracy",
     "check_batch",
+    "confusion_matrix",
+    "early_stopping",
     "evaluate",
     "fit",
     "init_train_state",
     "make_eval_step",
     "make_train_step",
+    "mean_iou",
+    "perplexity",
+    "precision",
+    "recall",
+    "scan_steps",
     "supervised",
+    "top_k_accuracy",
 ]

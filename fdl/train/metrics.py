@@ -28,13 +28,42 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
         >>> accuracy(jnp.array([[0.1, 2.0], [3.0, 1.0]]), jnp.array([1, 1])).tolist()
         [1.0, 0.0]
     """
-    shape = jnp.shape(logits)[:-1]
-    if jnp.shape(labels) != shape or not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
-        raise InputError(
-            f"accuracy of logits {list(jnp.shape(logits))} expects labels as class ids, integers of shape "
-            f"{list(shape)}, got {jnp.result_type(labels)} of shape {list(jnp.shape(labels))}"
-        )
+    check_class_ids("accuracy", logits, labels)
     return (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+
+
+def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Array:
+    """Whether fewer than k logits are larger than that of the label: 1 where it is so, 0 elsewhere.
+
+    Args:
+        logits: [..., C]; of equal ones the first count as larger.
+        labels: class ids, integers of shape [...].
+        k: from 1 to C.
+
+    Raises:
+        InputError: as `accuracy`, and for a k outside its range.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> top_k_accuracy(jnp.array([[0.1, 2.0, 1.0], [3.0, 1.0, 2.0]]), jnp.array([2, 1]), k=2).tolist()
+        [1.0, 0.0]
+    """
+    check_class_ids("top_k_accuracy", logits, labels)
+    if not 1 <= k <= jnp.shape(logits)[-1]:
+        raise InputError(f"top_k_accuracy needs a k from 1 to {jnp.shape(logits)[-1]}, the classes, got {k}")
+    best = jax.lax.top_k(logits, k)[1]
+    return jnp.any(best == jnp.expand_dims(labels, -1), axis=-1).astype(jnp.float32)
+
+
+def perplexity(loss: float | jax.Array) -> jax.Array:
+    """exp of a mean cross-entropy: among how many equally likely tokens a model is as unsure as that.
+
+    Example:
+        >>> import math
+        >>> float(perplexity(math.log(50.0)))
+        50.0
+    """
+    return jnp.exp(loss)
 
 
 def examples_in(batch: Any) -> int:
@@ -55,7 +84,7 @@ def mean_over_examples(metrics: Sequence[dict[str, jax.Array]], examples: Sequen
     """The means over all examples of what are means over batches. This is where the device is waited for.
 
     Args:
-        metrics: for each batch, scalars by name.
+        metrics: for each batch, scalars by name; or, for several batches of one size, arrays of them.
         examples: for each batch, how many examples it had.
 
     Example:
@@ -65,4 +94,17 @@ def mean_over_examples(metrics: Sequence[dict[str, jax.Array]], examples: Sequen
     """
     values = jax.device_get(list(metrics))
     names = sorted(values[0], key=lambda name: name != "loss")  # a pytree has its keys in the order of the alphabet
-    return {name: float(np.average([np.float64(one[name]) for one in values], weights=examples)) for name in names}
+    return {
+        name: float(np.average([np.mean(one[name], dtype=np.float64) for one in values], weights=examples))
+        for name in names
+    }
+
+
+def check_class_ids(who: str, logits: Any, labels: Any) -> None:
+    """Refuses labels that are not a class id for each row of the logits."""
+    shape = jnp.shape(logits)[:-1]
+    if jnp.shape(labels) != shape or not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+        raise InputError(
+            f"{who} of logits {list(jnp.shape(logits))} expects labels as class ids, integers of shape "
+            f"{list(shape)}, got {jnp.result_type(labels)} of shape {list(jnp.shape(labels))}"
+        )

@@ -1,10 +1,12 @@
-"""What a training run shows: lines, one per epoch, and on a terminal a bar below them while it runs."""
+"""What a training run shows: lines, one per record, and on a terminal a bar below them while it runs."""
 
 import contextlib
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
+
+import numpy as np
 
 from fdl.errors import InputError
 
@@ -14,76 +16,85 @@ SECONDS_BETWEEN_UPDATES = 0.1  # of the bar: each one waits for the device, whic
 class Silence:
     """Shows nothing; the other displays show something of what this one is told."""
 
-    def step(self, epoch: int, done: int, total: int | None, examples: int, metrics: Mapping[str, Any]) -> None:
-        """Follows a step.
+    def step(
+        self, epoch: int, step: int, done: int, total: int | None, examples: int, metrics: Mapping[str, Any]
+    ) -> None:
+        """Follows a call of the training step.
 
         Args:
             epoch: the epoch that it belongs to, from 0.
+            step: how many steps the run has taken.
             done, total: how many steps of the epoch were taken, of how many, where that is known.
-            examples: how many examples this step had.
-            metrics: the scalars that it gave, still on the device.
+            examples: how many examples this call had.
+            metrics: what it gave, still on the device.
         """
 
-    def epoch(self, record: Mapping[str, float]) -> None:
-        """Follows an epoch: its record, as `fit` returns it."""
+    def record(self, record: Mapping[str, float]) -> None:
+        """Follows a record, as `fit` adds it to the history."""
 
 
 class Lines(Silence):
-    """Prints one line per epoch."""
+    """Prints one line per record."""
 
-    def __init__(self, epochs: int):
-        self._epochs = epochs
+    def __init__(self, epochs: int | None, steps: int | None):
+        self._epochs, self._steps = epochs, steps
 
-    def epoch(self, record: Mapping[str, float]) -> None:
-        """Prints the line and flushes it: whoever follows a log sees each epoch as it ends."""
-        print(f"{line(record, self._epochs)}  {record['seconds']:.2f} s", flush=True)
+    def record(self, record: Mapping[str, float]) -> None:
+        """Prints the line and flushes it: whoever follows a log sees each record as it comes."""
+        print(f"{line(record, self._epochs, self._steps)}  {record['seconds']:.2f} s", flush=True)
 
 
 class Bar(Silence):
-    """Keeps a rich progress bar with loss, throughput and time left below the lines of the epochs."""
+    """Keeps a rich progress bar with loss, throughput and time left below the lines of the records."""
 
-    def __init__(self, epochs: int, bar: Any):
-        self._epochs = epochs
+    def __init__(self, epochs: int | None, steps: int | None, bar: Any):
+        self._epochs, self._steps = epochs, steps
         self._bar = bar
-        self._task = bar.add_task(f"epoch 1/{epochs}", total=None, loss="", throughput="", left="")
+        self._task = bar.add_task("", total=None, loss="", throughput="", left="")
         self._steps_per_epoch: int | None = None
-        self._examples = 0
+        self._epoch = self._done = self._examples = 0
         self._first_update = self._last_update = 0.0
 
-    def step(self, epoch: int, done: int, total: int | None, examples: int, metrics: Mapping[str, Any]) -> None:
+    def step(
+        self, epoch: int, step: int, done: int, total: int | None, examples: int, metrics: Mapping[str, Any]
+    ) -> None:
         """Moves the bar, unless it has only just been moved."""
+        if epoch != self._epoch:  # the one before was as long as it got
+            self._steps_per_epoch = self._done
+        self._epoch, self._done = epoch, done
         self._examples += examples
         if time.perf_counter() - self._last_update < SECONDS_BETWEEN_UPDATES:
             return
-        loss = f"loss {number(float(metrics['loss']))}" if "loss" in metrics else ""  # waits for the device
+        loss = f"loss {number(float(np.mean(metrics['loss'])))}" if "loss" in metrics else ""  # waits for the device
         self._last_update = time.perf_counter()
         if not self._first_update:  # what came before was mostly compilation
             self._first_update, self._examples = self._last_update, 0
         seconds = self._last_update - self._first_update
         steps_per_epoch = total or self._steps_per_epoch
+        ends = [self._steps, steps_per_epoch and self._epochs and steps_per_epoch * self._epochs]
+        end = min((end for end in ends if end is not None), default=None)
         self._bar.update(
             self._task,
-            description=f"epoch {epoch + 1}/{self._epochs}",
-            total=steps_per_epoch and steps_per_epoch * self._epochs,
-            completed=(steps_per_epoch or 0) * epoch + done,
+            description=_place(epoch + 1, step, self._epochs, self._steps),
+            total=end,
+            completed=step,
             loss=loss,
             throughput=f"{self._examples / seconds:,.0f} examples/s" if seconds else "",
-            left="left" if steps_per_epoch else "",
+            left="left" if end else "",
         )
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def record(self, record: Mapping[str, float]) -> None:
         """Prints the line above the bar."""
-        self._steps_per_epoch = int(record["step"] // record["epoch"])
-        self._bar.console.print(line(record, self._epochs), highlight=False, markup=False)
+        self._bar.console.print(line(record, self._epochs, self._steps), highlight=False, markup=False)
 
 
 @contextlib.contextmanager
-def shown(how: Literal["auto", "lines"] | None, epochs: int) -> Iterator[Silence]:
-    """Gives the display for a run of so many epochs; the bar goes away with the block.
+def shown(how: Literal["auto", "lines"] | None, epochs: int | None, steps: int | None) -> Iterator[Silence]:
+    """Gives the display for a run of so many epochs or steps; the bar goes away with the block.
 
     Args:
         how: "auto" for a bar on a terminal and lines elsewhere, "lines", or None for nothing.
-        epochs: how many there will be.
+        epochs, steps: how many there will be, where that is known.
 
     Raises:
         InputError: for any other word.
@@ -93,13 +104,13 @@ def shown(how: Literal["auto", "lines"] | None, epochs: int) -> Iterator[Silence
     if how is None:
         yield Silence()
     elif how == "lines" or not sys.stdout.isatty():
-        yield Lines(epochs)
+        yield Lines(epochs, steps)
     elif (bar := _rich_bar()) is None:
         print('For a progress bar: pip install "fdl[train]"', flush=True)
-        yield Lines(epochs)
+        yield Lines(epochs, steps)
     else:
         with bar:
-            yield Bar(epochs, bar)
+            yield Bar(epochs, steps, bar)
 
 
 def _rich_bar() -> Any:
@@ -120,13 +131,15 @@ def _rich_bar() -> Any:
     )
 
 
-def line(record: Mapping[str, float], epochs: int) -> str:
-    """An epoch's record in words.
+def line(record: Mapping[str, float], epochs: int | None, steps: int | None = None) -> str:
+    """A record in words.
 
     Example:
         >>> record = {"epoch": 3, "step": 30, "seconds": 0.1, "loss": 0.25, "validation_loss": 1.5, "validation_f1": 1}
         >>> line(record, epochs=10)
         'epoch  3/10  loss 0.250  validation loss 1.500  f1 1.000'
+        >>> line(record, epochs=None, steps=1000)
+        'step   30/1000  loss 0.250  validation loss 1.500  f1 1.000'
     """
     numbers = {name: value for name, value in record.items() if name not in ("epoch", "step", "seconds")}
     ours = [f"{name} {number(value)}" for name, value in numbers.items() if not name.startswith("validation_")]
@@ -137,7 +150,13 @@ def line(record: Mapping[str, float], epochs: int) -> str:
     ]
     if theirs:
         theirs[0] = f"validation {theirs[0]}"
-    return "  ".join([f"epoch {record['epoch']:{len(str(epochs))}}/{epochs}", *ours, *theirs])
+    return "  ".join([_place(int(record["epoch"]), int(record["step"]), epochs, steps), *ours, *theirs])
+
+
+def _place(epoch: int, step: int, epochs: int | None, steps: int | None) -> str:
+    """How far a run is, in what it is measured in."""
+    name, number, end = ("step", step, steps) if epochs is None else ("epoch", epoch, epochs)
+    return f"{name} {number:{len(str(end))}}/{end}"
 
 
 def number(value: float) -> str:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.layer import Layer
-from fdl.optim import Optimizer, apply_updates
+from fdl.optim import Optimizer, apply_updates, update_with
 from fdl.train.objective import Objective
 
 
@@ -98,11 +98,31 @@ def make_train_step(
         params, state, opt_state, key, step = train_state
         value_and_grad = jax.value_and_grad(objective, has_aux=True)
         (value, (state, metrics)), grads = value_and_grad(params, state, batch, step_key(train_state))
-        updates, opt_state = optimizer.update(grads, opt_state, params)
+        updates, opt_state = update_with(optimizer, grads, opt_state, params, value=value)
         params = apply_updates(params, updates)
         return TrainState(params, state, opt_state, key, step + 1), {"loss": value, **metrics}
 
     return jax.jit(train_step, donate_argnames="train_state")
+
+
+def scan_steps(train_step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Makes one call of several steps: a compiled loop over batches that are stacked along a first axis.
+
+    Args:
+        train_step: (train_state, batch) -> (train_state, metrics).
+
+    Returns:
+        A jitted function (train_state, batches) -> (train_state, metrics), with the metrics of each step along a
+        first axis. It takes over the buffers of the train state that it is given.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> add = lambda total, batch: (total + batch, {"loss": total})
+        >>> total, metrics = scan_steps(add)(jnp.array(0.0), jnp.array([1.0, 2.0, 3.0]))
+        >>> float(total), metrics["loss"].tolist()
+        (6.0, [0.0, 1.0, 3.0])
+    """
+    return jax.jit(lambda train_state, batches: jax.lax.scan(train_step, train_state, batches), donate_argnums=0)
 
 
 def step_key(train_state: TrainState) -> jax.Array:

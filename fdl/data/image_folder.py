@@ -1,0 +1,134 @@
+"""Folders of images: the name of each directory is a class, and what is in it are its images.
+
+    photos/cat/1.jpg  photos/cat/2.jpg  photos/dog/1.jpg  ...
+
+The images stay in their files until a batch asks for them, so that a folder may be larger than memory; `prefetch`
+reads the next batch while the present one is worked on.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fdl.errors import InputError
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def image_folder(
+    folder: str | os.PathLike[str], *, size: int | tuple[int, int] | None = None, mode: Literal["RGB", "L"] = "RGB"
+) -> tuple["ImageFiles", np.ndarray, tuple[str, ...]]:
+    """The images of a folder that has one directory for each class, in the order of their names.
+
+    Args:
+        folder: its directories are the classes. Their images may be in directories of their own; files that are not
+            called like an image (.jpg, .png, ...) are passed over.
+        size: (height, width), or one number for both, to which images are brought: as large as covers it, and
+            then the middle of that. None when all have one size anyway.
+        mode: "RGB" for three channels, "L" for one of grey.
+
+    Returns:
+        (images, labels, classes): `ImageFiles` [N, H, W, C], read when they are asked for, all at once with
+        ``np.asarray(images)``; class ids, [N], int32; the names of the classes.
+
+    Raises:
+        InputError: for a folder without classes or a class without images; later, when they are read, for images
+            that are damaged or of another size, with their path.
+        ImportError: when Pillow is not installed.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder: expected one with a directory of images for each class")
+    classes = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not classes:
+        raise InputError(f"{root} has no directories: expected one for each class, with its images inside")
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        inside = sorted(path for path in Path(root, name).rglob("[!.]*") if path.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise InputError(f"{root / name} has no images ({', '.join(sorted(SUFFIXES))}): is it a class?")
+        files += inside
+        labels += [label] * len(inside)
+    if mode not in ("RGB", "L"):
+        raise InputError(f'the mode of images is "RGB" or "L", got {mode!r}')
+    height_width = (size, size) if isinstance(size, int) else size or _read(files[0], None, mode).shape[:2]
+    if len(height_width) != 2 or min(height_width) < 1:
+        raise InputError(f"the size of images is a positive number or (height, width), got {size}")
+    return ImageFiles(files, (*height_width,), mode, size is not None), np.array(labels, np.int32), tuple(classes)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Images that are read when they are asked for: [N, H, W, C], uint8, as far as data sets are concerned an array.
+
+    Args:
+        paths: their files.
+        size: (height, width).
+        mode: "RGB" or "L".
+        resized: whether to bring images to the size; otherwise they must have it.
+    """
+
+    paths: Sequence[Path]
+    size: tuple[int, int]
+    mode: str
+    resized: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, C)."""
+        return len(self.paths), *self.size, len(self.mode)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """8 bits without sign, whatever the files have."""
+        return np.dtype(np.uint8)
+
+    @property
+    def ndim(self) -> int:
+        """Four."""
+        return 4
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        which = np.arange(len(self.paths))[index]
+        images = np.empty((which.size, *self.shape[1:]), np.uint8)
+        for i, file in enumerate(which.flat):
+            images[i] = self._image(self.paths[file])
+        return images.reshape(*which.shape, *self.shape[1:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def _image(self, path: Path) -> np.ndarray:
+        image = _read(path, self.size if self.resized else None, self.mode)
+        if image.shape[:2] != self.size:
+            raise InputError(
+                f"{path} is {image.shape[0]} x {image.shape[1]} pixels (height x width), {self.paths[0]} is "
+                f"{self.size[0]} x {self.size[1]}: image_folder(..., size=...) brings all to one size"
+            )
+        return image
+
+
+def _read(path: Path, size: tuple[int, int] | None, mode: str) -> np.ndarray:
+    """One image, upright, in its own size or covering and cut to another: [H, W, C]."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise ImportError('images are read by Pillow: pip install "fdl[data]"') from error
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):
+                raise InputError(f"{path} has more than 8 bits per pixel, which would be cut off: convert it")
+            upright = ImageOps.exif_transpose(image).convert(mode)
+            if size is not None:
+                upright = ImageOps.fit(upright, size[::-1], Image.Resampling.BILINEAR)
+            return np.asarray(upright).reshape(upright.height, upright.width, len(mode))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises for damaged files
+        raise InputError(f"{path} cannot be read as an image: {error}") from error

@@ -1,0 +1,106 @@
+"""What can watch a run: functions of the run so far that keep something of it, or say why it shall stop.
+
+`fit` calls each with a `Fitted` after every record, and stops when one returns a reason.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.train.fit import Fitted, Record
+
+Mode = Literal["min", "max"]
+
+
+def early_stopping(
+    metric: str = "validation_loss", patience: int = 5, mode: Mode = "min", min_delta: float = 0.0
+) -> Callable[[Fitted], str | None]:
+    """Stops a run when a metric has not become better for so many records.
+
+    It decides by the history alone, so a run that goes on from a checkpoint stops where it would have stopped.
+
+    Args:
+        metric: a name in the records.
+        patience: how many records may pass without a better one, at least 1.
+        mode: whether less ("min") or more ("max") is better.
+        min_delta: how much better a record has to be than the best to count, >= 0.
+
+    Raises:
+        InputError: for settings outside their range; while running, for a metric that the records do not have.
+
+    Source: Prechelt, "Early stopping - but when?" (1998).
+
+    Example:
+        >>> stop = early_stopping(patience=2)
+        >>> losses = [1.0, 0.5, 0.6, 0.7]
+        >>> stop(Fitted(None, tuple({"epoch": i + 1, "validation_loss": x} for i, x in enumerate(losses))))
+        'validation_loss has not been better than 0.5 for 2 records'
+    """
+    if patience < 1 or not min_delta >= 0:
+        raise InputError(f"early_stopping needs patience >= 1 and min_delta >= 0, got {patience} and {min_delta}")
+    sign = _sign(mode)
+
+    def stop(run: Fitted) -> str | None:
+        best, since = math.inf, 0
+        for record in run.history:
+            value = sign * _value(record, metric)
+            best, since = (value, 0) if value < best - min_delta or best == math.inf > value else (best, since + 1)
+        return f"{metric} has not been better than {sign * best:.3g} for {since} records" if since >= patience else None
+
+    return stop
+
+
+class KeepBest:
+    """Keeps a copy of the parameters and the state of the record with the best metric.
+
+    Attributes:
+        params, state: the network's, at the best record so far; None before the first.
+        record: that record.
+
+    Args:
+        metric: a name in the records.
+        mode: whether less ("min") or more ("max") is better.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from fdl.train import TrainState
+        >>> best = KeepBest("validation_accuracy", "max")
+        >>> for w, accuracy in (1.0, 0.7), (2.0, 0.9), (3.0, 0.8):
+        ...     train_state = TrainState({"w": jnp.array(w)}, {}, (), None, jnp.array(0))
+        ...     best(Fitted(train_state, ({"validation_accuracy": accuracy},)))
+        >>> float(best.params["w"]), best.record
+        (2.0, {'validation_accuracy': 0.9})
+    """
+
+    def __init__(self, metric: str = "validation_loss", mode: Mode = "min"):
+        self._metric, self._sign = metric, _sign(mode)
+        self.params: Any = None
+        self.state: Any = None
+        self.record: Record | None = None
+
+    def __call__(self, run: Fitted) -> None:
+        """Looks at the last record."""
+        record = run.history[-1]
+        if run.stopped is not None and self._metric not in record:
+            return  # a run that broke down was not validated
+        value = self._sign * _value(record, self._metric)
+        if not math.isnan(value) and (self.record is None or value < self._sign * self.record[self._metric]):
+            train_state = run.train_state
+            self.params, self.state = jax.tree.map(jnp.copy, (train_state.params, train_state.state))
+            self.record = record
+
+
+def _sign(mode: str) -> float:
+    if mode not in ("min", "max"):
+        raise InputError(f'mode is "min" or "max", got {mode!r}')
+    return 1.0 if mode == "min" else -1.0
+
+
+def _value(record: Record, metric: str) -> float:
+    if metric not in record:
+        raise InputError(f"the records have {sorted(record)}, and no {metric!r}: validate= adds what starts so")
+    return record[metric]

@@ -1,0 +1,230 @@
+"""The driver: where it records, where it stops, and that two halves of a run are the run."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fdl import InputError
+from fdl.data import Batches, Position
+from fdl.layers import Affine
+from fdl.losses import squared_error
+from fdl.optim import adam, sgd
+from fdl.train import (
+    Fitted,
+    KeepBest,
+    accuracy,
+    confusion_matrix,
+    early_stopping,
+    fit,
+    init_train_state,
+    make_train_step,
+    mean_iou,
+    perplexity,
+    precision,
+    recall,
+    scan_steps,
+    supervised,
+    top_k_accuracy,
+)
+
+NET = Affine(1)
+X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+Y = X @ np.array([[1.0], [2.0], [3.0]], np.float32)
+BATCHES = Batches((X, Y), 8, seed=0)
+OPTIMIZER = adam(1e-2)
+STEP = make_train_step(supervised(NET, lambda y, t: squared_error(y, t).sum(-1)), OPTIMIZER)
+QUIET = {"progress": None}
+
+
+def start():
+    return init_train_state(NET, OPTIMIZER, jax.random.key(0), X)
+
+
+def numbers(run):
+    """What a run is, without the time that it took."""
+    leaves = jax.tree.leaves((run.train_state.params, run.train_state.opt_state, run.train_state.step))
+    history = [{k: v for k, v in record.items() if k != "seconds"} for record in run.history]
+    return [np.asarray(leaf).tolist() for leaf in leaves], history, run.position, run.stopped
+
+
+@pytest.mark.parametrize(
+    ("ends", "records", "position"),
+    [
+        ({"epochs": 2}, [(1, 5), (2, 10)], (2, 0)),
+        ({"steps": 7}, [(1, 5), (2, 7)], (1, 2)),
+        ({"steps": 7, "record_every": 3}, [(1, 3), (2, 6), (2, 7)], (1, 2)),
+        ({"steps": 100, "epochs": 1, "record_every": 2}, [(1, 2), (1, 4), (1, 5)], (1, 0)),
+        ({"steps": 5}, [(1, 5)], (0, 5)),
+        ({"steps": 6, "record_every": 2, "steps_per_call": 4}, [(1, 4), (2, 6)], (1, 1)),
+    ],
+)
+def test_records_and_ends(ends, records, position):
+    run = fit(STEP, start(), BATCHES, **ends, **QUIET)
+    assert [(record["epoch"], record["step"]) for record in run.history] == records
+    assert run.position == position
+    assert run.train_state.step == records[-1][1]
+
+
+@pytest.mark.parametrize("record_every", [None, 2])
+@pytest.mark.parametrize("half", [5, 6])
+def test_a_run_in_two_parts_is_the_run_in_one(half, record_every):
+    ends = {"epochs": 3, "record_every": record_every}
+    whole = fit(STEP, start(), BATCHES, **ends, **QUIET)
+    saved = fit(STEP, start(), BATCHES, **ends, steps=half, **QUIET)
+    rest = fit(STEP, saved.train_state, BATCHES, **ends, history=saved.history, position=saved.position, **QUIET)
+    assert numbers(rest)[0] == numbers(whole)[0]
+    assert rest.history[-1]["step"] == 15
+    if record_every == 2 and half == 6:
+        assert numbers(rest) == numbers(whole)
+
+
+def test_batches_of_any_loader_can_be_gone_on_with():
+    def loader(epoch):
+        return iter(list(BATCHES(epoch)))  # without a length
+
+    whole = fit(STEP, start(), BATCHES, epochs=2, **QUIET)
+    saved = fit(STEP, start(), loader, epochs=2, steps=7, **QUIET)
+    rest = fit(STEP, saved.train_state, loader, epochs=2, history=saved.history, position=saved.position, **QUIET)
+    assert numbers(rest)[0] == numbers(whole)[0]
+
+
+def test_several_steps_in_one_call_are_the_steps():
+    one = fit(STEP, start(), BATCHES, epochs=2, **QUIET)
+    several = fit(STEP, start(), BATCHES, epochs=2, steps_per_call=3, **QUIET)
+    for a, b in zip(numbers(one)[0], numbers(several)[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+    assert several.history[-1]["loss"] == pytest.approx(one.history[-1]["loss"], rel=1e-5)
+    ragged = fit(STEP, start(), Batches((X, Y), 16, seed=0, drop_last=False), epochs=1, steps_per_call=3, **QUIET)
+    assert ragged.train_state.step == 3
+    _, metrics = scan_steps(STEP)(start(), (jnp.stack([X, X]), jnp.stack([Y, Y])))
+    assert metrics["loss"].shape == (2,)
+
+
+def test_stops_when_the_loss_is_not_finite():
+    def broken(epoch):
+        return [(X, Y), (X, Y * math.nan)] + [(X, Y)] * 200
+
+    seen = []
+    run = fit(STEP, start(), broken, epochs=2, callbacks=[seen.append], validate=lambda state: 1 / 0, **QUIET)
+    assert "the loss is not finite any more" in run.stopped
+    assert run.history[-1]["step"] == 50
+    assert [late.stopped for late in seen] == [run.stopped]
+
+
+def test_stops_when_the_loss_grows():
+    optimizer = sgd(1.0)
+    step = make_train_step(supervised(NET, lambda y, t: squared_error(y, t).sum(-1)), optimizer)
+    state = init_train_state(NET, optimizer, jax.random.key(0), X)
+    run = fit(step, state, BATCHES, epochs=9, record_every=1, **QUIET)
+    first, last = run.history[0]["loss"], run.history[-1]["loss"]
+    assert last > 3 * first
+    assert run.stopped.startswith(f"the loss is {last:.3g}, more than 3 times the {first:.3g}")
+    assert all(record["loss"] <= 3 * first for record in run.history[:-1])
+    state = init_train_state(NET, optimizer, jax.random.key(0), X)
+    assert fit(step, state, BATCHES, steps=6, record_every=1, diverged=math.inf, **QUIET).stopped is None
+
+
+def test_callbacks_see_the_run_and_may_stop_it():
+    seen = []
+
+    def callback(run):
+        seen.append((run.position, run.history[-1]["step"], int(run.train_state.step)))
+        return "enough" if len(seen) == 2 else None
+
+    run = fit(STEP, start(), BATCHES, epochs=9, callbacks=[callback, lambda run: None], **QUIET)
+    assert seen == [(Position(1, 0), 5, 5), (Position(2, 0), 10, 10)]
+    assert run.stopped == "enough"
+
+
+def recorded(*values):
+    return Fitted(None, tuple({"validation_loss": value} for value in values))
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "stops"),
+    [
+        ((3.0, 2.0, 2.5), {"patience": 2}, False),
+        ((3.0, 2.0, 2.5, 2.0), {"patience": 2}, True),
+        ((3.0, 2.0, 2.5, 1.9), {"patience": 2}, False),
+        ((3.0, 2.0, 1.95, 1.91), {"patience": 2, "min_delta": 0.1}, True),
+        ((1.0, 2.0, 1.0), {"patience": 2, "mode": "max"}, False),
+        ((2.0, 1.0, 1.0), {"patience": 2, "mode": "max"}, True),
+        ((math.nan, math.nan), {"patience": 2}, True),
+        ((math.nan, 1.0), {"patience": 2}, False),
+    ],
+)
+def test_early_stopping(values, settings, stops):
+    assert (early_stopping(**settings)(recorded(*values)) is not None) == stops
+
+
+def test_the_best_parameters_are_kept_although_the_run_goes_on():
+    values, params = iter([0.3, 0.1, 0.2]), []
+    best = KeepBest("validation_error")
+
+    def validate(train_state):
+        params.append(np.asarray(train_state.params["w"]).tolist())
+        return {"error": next(values)}
+
+    run = fit(STEP, start(), BATCHES, epochs=3, validate=validate, callbacks=[best], **QUIET)
+    assert best.params["w"].tolist() == params[1] != run.train_state.params["w"].tolist()
+    assert best.record["step"] == 10
+
+
+# Metrics that are no means.
+
+LOGITS = np.random.default_rng(1).normal(size=(6, 4, 3)).astype(np.float32)
+LABELS = np.random.default_rng(2).integers(0, 3, (6, 4))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_confusion_counts(masked):
+    where = LABELS != 1 if masked else None
+    counts = np.zeros((3, 3), int)
+    for index in np.ndindex(LABELS.shape):
+        if where is None or where[index]:
+            counts[LABELS[index], LOGITS[index].argmax()] += 1
+    ours = confusion_matrix(LOGITS, LABELS, where)
+    np.testing.assert_array_equal(ours, counts)
+    hits = counts.diagonal()
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(precision(ours), hits / counts.sum(0), rtol=1e-6)
+        np.testing.assert_allclose(recall(ours), hits / counts.sum(1), rtol=1e-6)
+        np.testing.assert_allclose(mean_iou(ours), np.nanmean(hits / (counts.sum(0) + counts.sum(1) - hits)), rtol=1e-6)
+
+
+def test_a_label_that_does_not_exist_is_not_counted():
+    assert int(confusion_matrix(LOGITS, np.full_like(LABELS, -1)).sum()) == 0
+
+
+def test_top_k():
+    for k in (1, 2, 3):
+        expected = [LABELS[i] in np.argsort(-LOGITS[i])[:k] for i in np.ndindex(LABELS.shape)]
+        np.testing.assert_array_equal(top_k_accuracy(LOGITS, LABELS, k).ravel(), expected)
+    np.testing.assert_array_equal(top_k_accuracy(LOGITS, LABELS, 1), accuracy(LOGITS, LABELS))
+
+
+def test_perplexity_of_a_uniform_guess_is_the_number_of_tokens():
+    assert float(perplexity(jnp.log(65.0))) == pytest.approx(65.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: fit(STEP, None, BATCHES), "when to end: give it epochs, steps or both"),
+        (lambda: fit(STEP, None, BATCHES, steps=-1), "steps of at least 0, got -1"),
+        (lambda: fit(STEP, None, BATCHES, epochs=1, record_every=0), "record_every of at least 1, got 0"),
+        (lambda: fit(STEP, None, BATCHES, epochs=1, steps_per_call=0), "steps_per_call of at least 1, got 0"),
+        (lambda: early_stopping(patience=0), "patience >= 1 and min_delta >= 0, got 0"),
+        (lambda: early_stopping(mode="less"), '"min" or "max", got \'less\''),
+        (lambda: early_stopping("f1")(recorded(1.0)), r"records have \['validation_loss'\], and no 'f1'"),
+        (lambda: confusion_matrix(LOGITS, LABELS[0]), r"confusion_matrix of logits \[6, 4, 3\] expects labels"),
+        (lambda: confusion_matrix(LOGITS, LABELS, LABELS), "where as booleans"),
+        (lambda: top_k_accuracy(LOGITS, LABELS, 4), "k from 1 to 3, the classes, got 4"),
+    ],
+)
+def test_mistakes(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
