@@ -21,7 +21,6 @@ import jax
 import numpy as np
 from rows import Row, compiled, every_row
 
-
 PAGE = 4096
 
 

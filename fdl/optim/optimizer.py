@@ -1,12 +1,14 @@
 """What an optimizer is: two pure functions, and how their updates reach the parameters.
 
-    opt.init(params)                     -> opt_state
-    opt.update(grads, opt_state, params) -> (updates, opt_state)
-    apply_updates(params, updates)       -> params
+    opt.init(params)                              -> opt_state
+    opt.update(grads, opt_state, params, **extra) -> (updates, opt_state)
+    apply_updates(params, updates)                -> params
 
 optax's transformations have the same form, so either library's can stand in the other's training step.
+Updates of narrow parameters (bfloat16, float16) are float32, as are the averages that they are made of.
 """
 
+import inspect
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -35,9 +37,30 @@ class Optimizer(NamedTuple):
 def apply_updates(params: Any, updates: Any) -> Any:
     """Adds the updates to the parameters, which keep their dtypes.
 
+    The sum is taken in the wider dtype of the two and rounded once. In bfloat16 that loses every update that
+    is smaller than 1/512 of its parameter, which then never moves: wrap the optimizer of bfloat16 parameters
+    in `float32_masters`, or in `stochastic_rounding`, which needs no memory.
+
     Example:
         >>> import jax.numpy as jnp
         >>> apply_updates({"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([0.5, -0.5])})["w"].tolist()
         [1.5, 1.5]
     """
     return jax.tree.map(lambda w, update: jnp.asarray(w + update, jnp.result_type(w)), params, updates)
+
+
+def update_with(optimizer: Optimizer, grads: Any, opt_state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+    """One update that is handed those of the extra arguments that it can take.
+
+    fdl's optimizers take any; most of optax's take none, and would refuse the ``value`` of the loss that another
+    one in the same chain needs.
+
+    Example:
+        >>> without_extra = Optimizer(lambda params: (), lambda grads, opt_state, params=None: (grads, opt_state))
+        >>> update_with(without_extra, 2.0, (), 1.0, value=0.5)
+        (2.0, ())
+    """
+    parameters = inspect.signature(optimizer.update).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        extra = {name: value for name, value in extra.items() if name in parameters}
+    return optimizer.update(grads, opt_state, params, **extra)

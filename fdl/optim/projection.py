@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.optim.optimizer import Optimizer
+from fdl.optim.trees import check_params
 from fdl.paths import Keep, is_weight, matcher, path_of
 from fdl.rule import wide
 
@@ -50,8 +52,7 @@ def project_max_norm(params: Any, limit: float, keep: Keep = is_weight) -> Any:
         >>> project_max_norm(params, 1.0)["w"].round(4).tolist()
         [[0.6, 0.3], [0.8, 0.4]]
     """
-    if not isinstance(limit, jax.core.Tracer) and not 0 < limit < math.inf:
-        raise InputError(f"project_max_norm needs a positive, finite limit, got {limit}")
+    _check_limit("project_max_norm", limit)
     keeps = matcher(params, keep)
 
     def project(keys: Any, w: Any) -> Any:
@@ -68,3 +69,48 @@ def project_max_norm(params: Any, limit: float, keep: Keep = is_weight) -> Any:
         return (w_wide * (limit / jnp.maximum(length, limit))).astype(w.dtype)
 
     return jax.tree.map_with_path(project, params)
+
+
+def max_norm(limit: float, keep: Keep = is_weight) -> Optimizer:
+    """`project_max_norm` as the last part of a `chain`: updates end where the projection would put the parameters.
+
+    The projected weights are reached by an update, so they are as exact as one rounding leaves them.
+
+    Args:
+        limit: c > 0.
+        keep: which arrays it is for: the weights, unless told otherwise.
+
+    Raises:
+        InputError: for a limit that is not positive and finite; and from an update, for what `project_max_norm`
+            refuses, and when it gets no parameters.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from fdl.optim import apply_updates, chain, sgd
+        >>> opt, params = chain(sgd(1.0), max_norm(1.0)), {"w": jnp.array([[3.0], [4.0]])}
+        >>> updates, _ = opt.update({"w": jnp.zeros((2, 1))}, opt.init(params), params)
+        >>> apply_updates(params, updates)["w"].round(4).tolist()
+        [[0.6], [0.8]]
+    """
+    _check_limit("max_norm", limit)
+
+    def init(params: Any) -> tuple[()]:
+        return ()
+
+    def update(grads: Any, opt_state: Any, params: Any = None, **_: Any) -> tuple[Any, Any]:
+        check_params("max_norm", grads, params)
+        moved = jax.tree.map(lambda w, u: jnp.asarray(w + u, wide(w)), params, grads)
+        projected = project_max_norm(moved, limit, keep)
+        keeps = matcher(params, keep)
+
+        def to_projected(keys: Any, u: Any, w: Any, p: Any) -> Any:
+            return p - w if keeps(path_of(keys)) else u
+
+        return jax.tree.map_with_path(to_projected, grads, params, projected), opt_state
+
+    return Optimizer(init, update)
+
+
+def _check_limit(who: str, limit: Any) -> None:
+    if not isinstance(limit, jax.core.Tracer) and not 0 < limit < math.inf:
+        raise InputError(f"{who} needs a positive, finite limit, got {limit}")

@@ -1,0 +1,148 @@
+"""Gradients that are not finite: never applied silently, and where they are expected (float16), the way to avoid them.
+
+In float16 a gradient below 6e-8 is zero, and one above 65504 infinite. Loss scaling moves gradients to where there
+is room: the loss is multiplied by a scale before it is differentiated, and the gradients are divided by it in
+float32. The scale doubles after a while without overflow, and is halved, the step being left out, when there is one.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.optim.accumulate import zeros_of
+from fdl.optim.hyperparameters import POSITIVE, check_count, check_number, recorded
+from fdl.optim.optimizer import Optimizer, update_with
+from fdl.optim.trees import all_finite, check_gradients
+from fdl.rule import wide
+
+
+class SkipState(NamedTuple):
+    """``skipped`` gradients in all, ``in_a_row`` of them just now; ``inner`` is the optimizer's state."""
+
+    skipped: jax.Array
+    in_a_row: jax.Array
+    inner: Any
+
+
+class LossScaleState(NamedTuple):
+    """``hyperparameters`` has the scale; ``good`` steps were finite since it changed, ``skipped`` in all were not."""
+
+    hyperparameters: dict[str, jax.Array]
+    good: jax.Array
+    skipped: jax.Array
+    inner: Any
+
+
+def skip_nonfinite(optimizer: Optimizer) -> Optimizer:
+    """Leaves steps out in which any component of the gradient is infinite or NaN, and counts them.
+
+    In such a step the update is zero and the optimizer's state stays as it is. ``opt_state.skipped`` and
+    ``opt_state.in_a_row`` say how often that has happened: a run that skips many in a row is broken.
+
+    Args:
+        optimizer: what sees the other gradients.
+
+    Example:
+        >>> from fdl.optim import sgd
+        >>> opt, w = skip_nonfinite(sgd(1.0)), jnp.array([1.0, 2.0])
+        >>> updates, opt_state = opt.update(jnp.array([1.0, jnp.nan]), opt.init(w), w)
+        >>> updates.tolist(), int(opt_state.skipped)
+        ([0.0, 0.0], 1)
+    """
+
+    def init(params: Any) -> SkipState:
+        return SkipState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), optimizer.init(params))
+
+    def update(grads: Any, opt_state: SkipState, params: Any = None, **extra: Any) -> tuple[Any, SkipState]:
+        check_gradients("skip_nonfinite", grads, params)
+        finite = all_finite(grads)
+        updates, inner = _unless(finite, optimizer, grads, opt_state.inner, params, extra)
+        skipped = opt_state.skipped + jnp.logical_not(finite)
+        return updates, SkipState(skipped, jnp.where(finite, 0, opt_state.in_a_row + 1), inner)
+
+    return Optimizer(init, update)
+
+
+def scale_loss(
+    optimizer: Optimizer, initial: float = 2.0**15, *, interval: int = 2000, factor: float = 2.0
+) -> Optimizer:
+    """Dynamic loss scaling, for networks whose gradients are computed in float16.
+
+    The loss is multiplied by `loss_scale` where it is differentiated; update takes the scaled gradients as they come:
+
+        value, grads = jax.value_and_grad(lambda params: loss(params) * loss_scale(opt_state))(params)
+        updates, opt_state = opt.update(grads, opt_state, params)
+
+    Steps with an infinite or NaN gradient are left out: the update is zero, the optimizer's state stays as it is,
+    and the scale is divided by ``factor``, to no less than 1. After ``interval`` steps without one it is multiplied.
+
+    Args:
+        optimizer: sees gradients in float32, of the loss as it is.
+        initial: the first scale; at least 1. Powers of two change no digit.
+        interval: how many finite steps in a row let the scale grow.
+        factor: above 1.
+
+    Raises:
+        InputError: for an argument outside its range.
+
+    Source:
+        Micikevicius et al., "Mixed precision training" (2018), section 3.2.
+
+    Example:
+        >>> from fdl.optim import sgd
+        >>> opt, w = scale_loss(sgd(1.0), initial=1024.0), jnp.array(1.0, jnp.float16)
+        >>> updates, opt_state = opt.update(jnp.array(2.0, jnp.float16), opt.init(w), w)
+        >>> float(updates), float(loss_scale(opt_state))
+        (-0.001953125, 1024.0)
+        >>> updates, opt_state = opt.update(jnp.array(jnp.inf, jnp.float16), opt_state, w)
+        >>> float(updates), float(loss_scale(opt_state))
+        (0.0, 512.0)
+    """
+    check_number("scale_loss", "initial", initial, POSITIVE)
+    check_number("scale_loss", "factor", factor, POSITIVE)
+    check_count("scale_loss", "interval", interval)
+    if initial < 1 or factor <= 1:
+        raise InputError(f"scale_loss needs initial of at least 1 and factor above 1, got {initial} and {factor}")
+
+    def init(params: Any) -> LossScaleState:
+        counts = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+        return LossScaleState(recorded({"loss_scale": initial}), *counts, optimizer.init(params))
+
+    def update(grads: Any, opt_state: LossScaleState, params: Any = None, **extra: Any) -> tuple[Any, LossScaleState]:
+        check_gradients("scale_loss", grads, params)
+        scale = opt_state.hyperparameters["loss_scale"]
+        unscaled = jax.tree.map(lambda g: jnp.asarray(g, wide(g)) / scale.astype(wide(g)), grads)
+        finite = all_finite(unscaled)
+        updates, inner = _unless(finite, optimizer, unscaled, opt_state.inner, params, extra)
+        good = jnp.where(finite, opt_state.good + 1, 0)
+        grown = jnp.where(good == interval, scale * factor, scale)
+        scale = jnp.where(finite, jnp.where(jnp.isfinite(grown), grown, scale), jnp.maximum(scale / factor, 1))
+        skipped = opt_state.skipped + jnp.logical_not(finite)
+        return updates, LossScaleState(recorded({"loss_scale": scale}), good % interval, skipped, inner)
+
+    return Optimizer(init, update)
+
+
+def loss_scale(opt_state: Any) -> jax.Array:
+    """Reads from the state what the next loss is to be multiplied by; 1 where no loss is scaled.
+
+    Example:
+        >>> from fdl.optim import sgd
+        >>> float(loss_scale(scale_loss(sgd(1.0)).init(jnp.array(1.0))))
+        32768.0
+    """
+    leaves = jax.tree.leaves(opt_state, is_leaf=lambda part: isinstance(part, LossScaleState))
+    found = [part.hyperparameters["loss_scale"] for part in leaves if isinstance(part, LossScaleState)]
+    return found[0] if found else jnp.ones((), jnp.result_type(float))
+
+
+def _unless(finite: Any, optimizer: Optimizer, grads: Any, inner: Any, params: Any, extra: Any) -> tuple[Any, Any]:
+    def step(grads: Any, inner: Any) -> tuple[Any, Any]:
+        return update_with(optimizer, grads, inner, params, **extra)
+
+    def skip(grads: Any, inner: Any) -> tuple[Any, Any]:
+        return zeros_of(jax.eval_shape(step, grads, inner)[0]), inner
+
+    return jax.lax.cond(finite, step, skip, grads, inner)

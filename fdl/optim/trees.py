@@ -1,0 +1,117 @@
+"""Trees of gradients and of parameters: whether they fit, and which of their arrays are meant."""
+
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.paths import Keep, matcher, path_of
+from fdl.rule import wide
+
+
+def check_gradients(who: str, grads: Any, params: Any) -> None:
+    """Refuses gradients whose tree, shapes or dtypes are not those of the parameters.
+
+    Gradients of bfloat16 and float16 parameters may be float32 as well: sums over micro-batches and gradients
+    that were clipped are.
+
+    Args:
+        who: the optimizer's name, for the message.
+        grads, params: the trees; None for parameters that are not known.
+
+    Raises:
+        InputError: with the first path at which they differ.
+
+    Example:
+        >>> check_gradients("adam", {"w": jnp.ones((3, 2))}, {"w": jnp.ones((2, 3))})
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: w: adam expects a gradient of shape [2, 3], as its parameter has, got [3, 2]
+    """
+    if params is None:
+        return
+    theirs, ours = jax.tree.leaves_with_path(grads), jax.tree.leaves_with_path(params)
+    for gradient, parameter in zip_longest(theirs, ours):
+        if gradient is None or parameter is None or gradient[0] != parameter[0]:
+            is_extra = gradient is not None and gradient[0] not in {keys for keys, _ in ours}
+            has, misses = ("gradient", "parameter") if is_extra else ("parameter", "gradient")
+            raise InputError(
+                f"{who} expects gradients in the tree of the parameters, got a {has} where there is no {misses}",
+                path=_where((gradient if is_extra else parameter)[0]),
+            )
+        (keys, g), (_, w) = gradient, parameter
+        if jnp.shape(g) != jnp.shape(w):
+            raise InputError(
+                f"{who} expects a gradient of shape {list(jnp.shape(w))}, as its parameter has, "
+                f"got {list(jnp.shape(g))}",
+                path=_where(keys),
+            )
+        if jnp.result_type(g) not in (jnp.result_type(w), wide(w)):
+            raise InputError(
+                f"{who} expects a gradient of {jnp.result_type(w)}, as its parameter is, got {jnp.result_type(g)}",
+                path=_where(keys),
+            )
+    containers: Any = jax.tree.structure(params)
+    if containers != jax.tree.structure(grads):
+        raise InputError(
+            f"{who} expects gradients in the containers of the parameters, {containers}, "
+            f"got {jax.tree.structure(grads)}"
+        )
+
+
+def check_params(who: str, grads: Any, params: Any) -> None:
+    """Refuses an update without the parameters, for those that cannot do without, and gradients that do not fit them.
+
+    Example:
+        >>> check_params("adamw", {"w": jnp.ones(2)}, None)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: adamw needs the parameters: update(grads, opt_state, params)
+    """
+    if params is None and jax.tree.leaves(grads):
+        raise InputError(f"{who} needs the parameters: update(grads, opt_state, params)")
+    check_gradients(who, grads, params)
+
+
+def check_floats(who: str, params: Any) -> None:
+    """Refuses parameters that are not floats, which have no gradient: integers belong into a layer's state.
+
+    Example:
+        >>> check_floats("adam", {"ids": jnp.arange(3)})
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: ids: adam expects parameters that are floats, got int32
+    """
+    for keys, w in jax.tree.leaves_with_path(params):
+        if not jnp.issubdtype(jnp.result_type(w), jnp.floating):
+            raise InputError(f"{who} expects parameters that are floats, got {jnp.result_type(w)}", path=_where(keys))
+
+
+def path_matcher(tree: Any, keep: Keep | None) -> Callable[[str], bool]:
+    """As `fdl.paths.matcher`, with None for all paths."""
+    return (lambda path: True) if keep is None else matcher(tree, keep)
+
+
+def merge(parts: list[Any]) -> Any:
+    """One tree of trees that `fdl.paths.select` took apart: at each leaf, the one that is not None."""
+    return jax.tree.map(
+        lambda *leaves: next((leaf for leaf in leaves if leaf is not None), None), *parts, is_leaf=lambda x: x is None
+    )
+
+
+def widened(tree: Any) -> Any:
+    """The tree with its arrays in float32 or wider."""
+    return jax.tree.map(lambda a: jnp.asarray(a, wide(a)), tree)
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether no number in the tree is infinite or NaN."""
+    finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
+    return jnp.all(jnp.stack(finite)) if finite else jnp.array(True)
+
+
+def _where(keys: Any) -> tuple[str, ...]:
+    return (path_of(keys),) if keys else ()
