@@ -4,8 +4,9 @@ Layers are pairs of pure functions over parameter pytrees (`fdl.layer`), gradien
 forward pass they belong to (`fdl.rule`), optimizers are pure state transitions (`fdl.optim`).
 """
 
-from fdl import check, initializers, layers, losses, optim
+from fdl import check, graphs, initializers, layers, losses, optim
 from fdl.errors import InputError
+from fdl.fold import fold_batch_norm
 from fdl.layer import Layer, network
 from fdl.rule import Rule, differentiation, rule
 from fdl.summary import summary
@@ -16,6 +17,8 @@ __all__ = [
     "Rule",
     "check",
     "differentiation",
+    "fold_batch_norm",
+    "graphs",
     "initializers",
     "layers",
     "losses",

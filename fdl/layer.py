@@ -114,6 +114,27 @@ class Layer:
         output, state = self.apply(params, state, *inputs, **options)
         return output, params, state
 
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        """The state with which `apply` takes a sequence piece by piece, each call going on where the last one ended.
+
+        Attention then keeps the keys and values of what it has seen, and positions count on, so that a model
+        which only looks back gives for one token at a time what it gives for all of them at once.
+
+        Args:
+            params, state: as for `apply`.
+            batch: how many sequences there will be, N.
+            length: how many positions the pieces may have together.
+
+        Returns:
+            A state, to be handed from call to call; `state` itself where there is nothing to remember.
+        """
+        streams = {}
+        for name, child in self.children.items():
+            with _inside(name):
+                own = self.part_of(params, name), self.part_of(state, name)
+                streams[name] = child.begin_stream(*own, batch, length)
+        return streams or state
+
     def receptive_window(self, *inputs: Any) -> "tuple[tuple[Any, Any, Any], ...] | None":
         """Which positions of its input one output position sees, for the receptive field in `fdl.summary`.
 

@@ -87,6 +87,41 @@ def windows(
     return Windows(kernels, strides, pads, dilations, tuple(counts))
 
 
+def transposed_windows(
+    who: str, outputs: Sequence[int], kernel: int | Sequence[int], stride: int | Sequence[int], padding: Padding
+) -> tuple[Windows, tuple[int, ...]]:
+    """The windows that give this many outputs, and the sizes that they lie on: what a transposed convolution makes.
+
+    Of the several sizes that a stride takes to n outputs, it is n times the stride under "SAME", and otherwise the
+    smallest, (n - 1) stride + kernel - padding.
+
+    Args:
+        who, kernel, stride, padding: as for `windows`.
+        outputs: windows on each axis.
+
+    Raises:
+        InputError: as `windows`, and for a padding that leaves nothing.
+
+    Example:
+        >>> transposed_windows("", (4,), 3, 2, "SAME")[1], transposed_windows("", (4,), 3, 2, "VALID")[1]
+        ((8,), (9,))
+    """
+    kernels = _for_each_axis(who, "kernel", kernel, len(outputs))
+    strides = _for_each_axis(who, "stride", stride, len(outputs))
+    if padding == "SAME":
+        sizes = tuple(n * s for n, s in zip(outputs, strides, strict=True))
+    else:
+        pads = _pads(who, padding, outputs, kernels, strides)
+        axes = zip(outputs, kernels, strides, pads, strict=True)
+        sizes = tuple((n - 1) * s + k - low - high for n, k, s, (low, high) in axes)
+        if min(sizes) < 1:
+            raise InputError(
+                f"{who} cuts its padding off what it gives, but {list(pads)} leaves nothing for {list(outputs)} "
+                f"positions with kernel {list(kernels)} and stride {list(strides)}"
+            )
+    return windows(who, sizes, kernels, stride=strides, padding=padding), sizes
+
+
 def output_size(
     size: int, kernel: int, *, stride: int = 1, padding: str | int | tuple[int, int] = "VALID", dilation: int = 1
 ) -> int:

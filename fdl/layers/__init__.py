@@ -3,58 +3,97 @@
 from fdl.layer import network
 from fdl.layers.activation import LeakyRelu, Prelu, Relu, leaky_relu, prelu, relu
 from fdl.layers.affine import Affine, affine
+from fdl.layers.attention import attention
+from fdl.layers.avg_pool import AvgPool, avg_pool
 from fdl.layers.batch_norm import BatchNorm, batch_norm, batch_norm_inference
 from fdl.layers.combinators import Concat, Parallel, Residual, Serial
+from fdl.layers.conv import Conv, DepthwiseConv, SeparableConv, conv
+from fdl.layers.conv_norm import ConvNormRelu, conv_norm_relu
+from fdl.layers.conv_transpose import ConvTranspose, conv_transpose
 from fdl.layers.dropout import Dropout, DropPath, SpatialDropout, drop_path, dropout, spatial_dropout
 from fdl.layers.embedding import Embedding, embedding
 from fdl.layers.gated import Geglu, Glu, Swiglu, geglu, glu, swiglu
+from fdl.layers.global_pool import GlobalAvgPool, GlobalMaxPool, global_avg_pool, global_max_pool
+from fdl.layers.graph_convolution import GraphAttention, GraphConv
 from fdl.layers.group_norm import GroupNorm, InstanceNorm, group_norm, instance_norm
 from fdl.layers.hard_activation import HardSigmoid, HardSwish, hard_sigmoid, hard_swish
 from fdl.layers.layer_norm import LayerNorm, RMSNorm, layer_norm, rms_norm
+from fdl.layers.max_pool import MaxPool, max_pool, max_pool_index, max_unpool
 from fdl.layers.maxout import Maxout, maxout
+from fdl.layers.message_passing import MessagePassing, OnNodes, Readout
 from fdl.layers.monte_carlo import monte_carlo
+from fdl.layers.multi_head_attention import MultiHeadAttention
 from fdl.layers.one_hot import one_hot
+from fdl.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle, pixel_shuffle, pixel_unshuffle
+from fdl.layers.positional_encoding import LearnedPositions, PositionalEncoding
+from fdl.layers.positions import rotary, sinusoidal_positions
 from fdl.layers.repeat import Repeat
+from fdl.layers.resize import Resize, resize
 from fdl.layers.sandwich import AffineNormRelu, AffineRelu, affine_norm_relu, affine_relu
 from fdl.layers.saturating import Elu, Selu, Sigmoid, Softplus, Tanh, elu, selu, sigmoid, softplus, tanh
+from fdl.layers.scatter import gather_nodes, scatter_max, scatter_mean, scatter_sum
+from fdl.layers.scatter_softmax import scatter_softmax
 from fdl.layers.self_gated import Gelu, Mish, Silu, Swish, gelu, mish, silu, swish
 from fdl.layers.shape import Flatten, Reshape
 from fdl.layers.softmax import LogSoftmax, Softmax, log_softmax, softmax
+from fdl.layers.transformer import DecoderBlock, EncoderBlock, feed_forward
 from fdl.layers.wrapper import Cast, Remat
 
 __all__ = [
     "Affine",
     "AffineNormRelu",
     "AffineRelu",
+    "AvgPool",
     "BatchNorm",
     "Cast",
     "Concat",
+    "Conv",
+    "ConvNormRelu",
+    "ConvTranspose",
+    "DecoderBlock",
+    "DepthwiseConv",
     "DropPath",
     "Dropout",
     "Elu",
     "Embedding",
+    "EncoderBlock",
     "Flatten",
     "Geglu",
     "Gelu",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
     "Glu",
+    "GraphAttention",
+    "GraphConv",
     "GroupNorm",
     "HardSigmoid",
     "HardSwish",
     "InstanceNorm",
     "LayerNorm",
     "LeakyRelu",
+    "LearnedPositions",
     "LogSoftmax",
+    "MaxPool",
     "Maxout",
+    "MessagePassing",
     "Mish",
+    "MultiHeadAttention",
+    "OnNodes",
     "Parallel",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "PositionalEncoding",
     "Prelu",
     "RMSNorm",
+    "Readout",
     "Relu",
     "Remat",
     "Repeat",
     "Reshape",
     "Residual",
+    "Resize",
     "Selu",
+    "SeparableConv",
     "Serial",
     "Sigmoid",
     "Silu",
@@ -67,14 +106,23 @@ __all__ = [
     "affine",
     "affine_norm_relu",
     "affine_relu",
+    "attention",
+    "avg_pool",
     "batch_norm",
     "batch_norm_inference",
+    "conv",
+    "conv_norm_relu",
+    "conv_transpose",
     "drop_path",
     "dropout",
     "elu",
     "embedding",
+    "feed_forward",
+    "gather_nodes",
     "geglu",
     "gelu",
+    "global_avg_pool",
+    "global_max_pool",
     "glu",
     "group_norm",
     "hard_sigmoid",
@@ -83,17 +131,29 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "log_softmax",
+    "max_pool",
+    "max_pool_index",
+    "max_unpool",
     "maxout",
     "mish",
     "monte_carlo",
     "network",
     "one_hot",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "relu",
+    "resize",
     "rms_norm",
+    "rotary",
+    "scatter_max",
+    "scatter_mean",
+    "scatter_softmax",
+    "scatter_sum",
     "selu",
     "sigmoid",
     "silu",
+    "sinusoidal_positions",
     "softmax",
     "softplus",
     "spatial_dropout",

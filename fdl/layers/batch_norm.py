@@ -100,7 +100,7 @@ def _(residuals, upstream, *, eps):
     n = math.prod(x.shape[:-1])
     # 5. y = gamma xhat + beta
     dbeta = jnp.sum(dy, rows, dtype=wide(dy))
-    dgamma = jnp.sum(dy * ((x - mean) * r), rows)
+    dgamma = r * jnp.sum(dy * (x - mean), rows)  # r last: xhat at full size would be kept from the forward pass
     # 4. xhat = (x - mean) r      3. r = 1 / sqrt(var + eps)
     dvar = dvar - gamma * dgamma * r**2 / 2
     dmean = dmean - gamma * dbeta * r

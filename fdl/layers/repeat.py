@@ -79,6 +79,10 @@ class Repeat(Layer):
         params, state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *visited)
         return x, params, state
 
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        states = super().begin_stream(params, state, batch, length)
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states.values())
+
     def _check_output(self, x: Any, y: Any) -> None:
         given, made = jax.tree.map(_type, x), jax.tree.map(_type, y)
         if given != made:

@@ -41,6 +41,9 @@ class Wrapper(Layer):
     def walk(self, visit: Visit, params: Tree, state: Tree, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
         return self.layer.walk(visit, params, state, *inputs, **options)
 
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        return self.layer.begin_stream(params, state, batch, length)
+
     def receptive_window(self, *inputs: Any) -> "tuple[tuple[Any, Any, Any], ...] | None":
         return self.layer.receptive_window(*inputs)
 
@@ -109,6 +112,9 @@ class Cast(Wrapper):
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         return self.layer.apply(self._converted(params), state, *self._converted(inputs), key=key, train=train)
+
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        return self.layer.begin_stream(self._converted(params), state, batch, length)
 
     def walk(self, visit: Visit, params: Tree, state: Tree, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
         y, changed, state = self.layer.walk(visit, self._converted(params), state, *self._converted(inputs), **options)

@@ -1,0 +1,163 @@
+"""Multi-head attention: several attentions side by side, each in a space of its own.
+
+With h heads of dim features each, for inputs x [N, Tq, C] and a context [N, Tk, D] (x itself in self-attention),
+
+    q = x w_q + b_q                [N, Tq, h, dim]
+    k = context w_k + b_k          [N, Tk, h, dim]         (fewer heads where several queries share one)
+    v = context w_v + b_v          [N, Tk, h, dim]
+    y = attention(q, k, v) w_o + b_o                       the heads side by side as one axis
+
+`fdl.layers.attention` and `affine` bring the gradients. Self-attention takes q, k and v from one product with the three
+matrices side by side, so that x is read, and its gradient summed, once.
+
+When decoding token by token, the keys and values of earlier tokens do not change: `begin_stream` makes a state that
+keeps them, and a step then costs one row of the whole.
+
+Source: Vaswani et al., "Attention is all you need" (2017); Ainslie et al., "GQA: training generalized multi-query
+transformer models from multi-head checkpoints" (2023), for heads that share keys; Su et al., "RoFormer" (2021), for
+rotary positions.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.initializers import Initializer, glorot_uniform, zeros
+from fdl.layer import Layer, Tree
+from fdl.layers.affine import affine
+from fdl.layers.attention import attention
+from fdl.layers.positions import rotary
+
+
+class MultiHeadAttention(Layer):
+    """Attention of x to itself, or to a context, by several heads; the output has the features of x.
+
+    Inputs are ``(x, context=None, lengths=None, mask=None)``: x [N, Tq, C]; context [N, Tk, D], which is attended
+    to instead of x; lengths [N], how many positions of what is attended to are real; mask, True where a
+    query attends to a key, broadcast to [N, heads, Tq, Tk].
+
+    Parameters are ``q``, ``k``, ``v`` and ``out``, each with ``w`` and, unless ``bias=False``, ``b``. There is no
+    state, but after `begin_stream` a causal layer keeps ``keys`` and ``values`` and a ``position``: x is
+    then what follows.
+
+    Args:
+        heads: how many, h.
+        dim: the features of each head; C / heads if None.
+        kv_heads: how many heads keys and values have, a divisor of ``heads``; as many if None.
+        causal: whether a position attends only to itself and those before it.
+        rotary_base: rotates queries and keys by their positions (`fdl.layers.rotary`) with this base; None does not.
+        rate: the probability to drop an attention weight in training.
+        bias: whether the four maps have a bias.
+        w_init: how the weights start.
+
+    Raises:
+        InputError: when heads do not divide C, or kv_heads the heads; without a key in training with a rate; and,
+            while streaming, for a context, lengths or mask, and for more positions than there is room for (inside
+            jit, where they are not known, the output is then NaN).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> layer, x = MultiHeadAttention(heads=4, causal=True), jax.random.normal(jax.random.key(0), (2, 5, 8))
+        >>> params, state = layer.init(jax.random.key(1), x)
+        >>> y, _ = layer.apply(params, state, x)
+        >>> stream = layer.begin_stream(params, state, batch=2, length=5)
+        >>> first, stream = layer.apply(params, stream, x[:, :4])
+        >>> last, stream = layer.apply(params, stream, x[:, 4:])
+        >>> y.shape, bool(jnp.allclose(y, jnp.concatenate([first, last], axis=1), atol=1e-5))
+        ((2, 5, 8), True)
+    """
+
+    heads: int
+    dim: int | None = None
+    kv_heads: int | None = None
+    causal: bool = False
+    rotary_base: float | None = None
+    rate: float = 0.0
+    bias: bool = True
+    w_init: Initializer = glorot_uniform()
+
+    def __post_init__(self) -> None:
+        for name, number in (("heads", self.heads), ("dim", self.dim or 1), ("kv_heads", self.kv_heads or 1)):
+            if not isinstance(number, int) or number < 1:
+                raise InputError(f"MultiHeadAttention needs {name} of at least 1, got {number!r}")
+        if self.heads % (self.kv_heads or 1):
+            raise InputError(f"MultiHeadAttention needs kv_heads that divide {self.heads} heads, got {self.kv_heads}")
+        if not 0 <= self.rate < 1:
+            raise InputError(f"MultiHeadAttention needs a rate in [0, 1), got {self.rate}")
+
+    def init(self, key: jax.Array, x: Any, context: Any = None, *_: Any, **__: Any) -> tuple[Tree, Tree]:
+        if len(x.shape) != 3 or (context is not None and len(context.shape) != 3):
+            shapes = [list(a.shape) for a in (x, context) if a is not None]
+            raise InputError(f"MultiHeadAttention expects inputs of shape [N, T, C], got {shapes}")
+        features = x.shape[-1]
+        if self.dim is None and features % self.heads:
+            raise InputError(f"MultiHeadAttention divides {features} features among {self.heads} heads: give a dim")
+        dim = self.dim or features // self.heads
+        source = features if context is None else context.shape[-1]
+        queries, keys = self.heads * dim, (self.kv_heads or self.heads) * dim
+        shapes = {"q": (features, queries), "k": (source, keys), "v": (source, keys), "out": (queries, features)}
+        params: Tree = {}
+        for (name, shape), w_key in zip(shapes.items(), jax.random.split(key, 4), strict=True):
+            params[name] = {"w": self.w_init(w_key, shape)} | ({"b": zeros()(w_key, shape[1:])} if self.bias else {})
+        return params, {}
+
+    def apply(
+        self, params: Tree, state: Tree, x: Any, *inputs: Any, key: Any = None, train: bool = False
+    ) -> tuple[Any, Tree]:
+        context, lengths, mask, *_ = (*inputs, None, None, None)
+        rate = self.rate if train else 0.0
+        if rate and key is None:
+            raise InputError("MultiHeadAttention draws random numbers in training: call apply with key=...")
+        q, k, v = self._split(params, *self._projected(params, x, context))
+        if not state:
+            if self.rotary_base is not None:
+                q, k = (rotary(a, jnp.arange(a.shape[1]), base=self.rotary_base) for a in (q, k))
+            causal = self.causal and context is None
+            y = attention(q, k, v, mask=mask, lengths=lengths, key=key, causal=causal, rate=rate)
+        else:
+            if any(given is not None for given in (context, lengths, mask)):
+                raise InputError("MultiHeadAttention takes x alone while it is streaming")
+            y, state = self._continued(state, q, k, v, key, rate)
+        y = y.reshape(*y.shape[:2], -1)
+        return affine(y, params["out"]["w"], params["out"].get("b")), state
+
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        if not self.causal:
+            return state
+        kv_heads, w = self.kv_heads or self.heads, params["k"]["w"]
+        room = jnp.zeros((batch, length, kv_heads, w.shape[1] // kv_heads), w.dtype)
+        return {"keys": room, "values": room, "position": jnp.zeros((), jnp.int32)}
+
+    def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
+        q, k, v = params["q"], params["k"], params["v"]
+        if context is not None:
+            return tuple(affine(a, p["w"], p.get("b")) for a, p in ((x, q), (context, k), (context, v)))  # type: ignore
+        w = jnp.concatenate([q["w"], k["w"], v["w"]], axis=1)
+        b = jnp.concatenate([q["b"], k["b"], v["b"]]) if self.bias else None
+        ends = (q["w"].shape[1], q["w"].shape[1] + k["w"].shape[1])
+        return tuple(jnp.split(affine(x, w, b), ends, axis=-1))  # type: ignore[return-value]
+
+    def _split(self, params: Tree, q: Any, k: Any, v: Any) -> tuple[Any, ...]:
+        """The features of each head on an axis of their own."""
+        dim = params["q"]["w"].shape[1] // self.heads
+        return tuple(a.reshape(*a.shape[:2], -1, dim) for a in (q, k, v))
+
+    def _continued(self, state: Tree, q: Any, k: Any, v: Any, key: Any, rate: float) -> tuple[Any, Tree]:
+        """Attention of what follows to itself and to all that was kept, and the state that keeps it as well."""
+        room, start, new = state["keys"].shape[1], state["position"], q.shape[1]
+        end = start + new
+        known = new if isinstance(end, jax.core.Tracer) else int(end)
+        if known > room:
+            raise InputError(f"MultiHeadAttention began a stream of {room} positions and is given {known}")
+        rows = start + jnp.arange(new)
+        if self.rotary_base is not None:
+            q, k = (rotary(a, rows, base=self.rotary_base) for a in (q, k))
+        keys, values = (
+            jax.lax.dynamic_update_slice_in_dim(state[name], a.astype(state[name].dtype), start, axis=1)
+            for name, a in (("keys", k), ("values", v))
+        )
+        mask = jnp.arange(room) <= rows[:, None]
+        y = attention(q, keys, values, mask=mask, key=key, rate=rate)
+        return jnp.where(end <= room, y, jnp.nan), {"keys": keys, "values": values, "position": end}

@@ -1,0 +1,229 @@
+"""Sliding windows as whole arrays: what all windows see at one of their taps, and the way back.
+
+Window o of an axis lies on the positions o s - low + t, for taps t = 0, ..., k - 1 (`fdl.windows`). The taps of
+windows on several axes are numbered in row-major order, the last axis fastest.
+
+Towards the windows, x[o s - low + t] for all o together is a strided slice. Many slices that meet in one sum or
+maximum are one loop over memory once they are compiled.
+
+On the way back, position u collects from every window that lies on it. The last of these is o = floor((u + low) / s),
+of which it is tap t = u + low - o s; of window o - q, it is tap t + q s. So
+
+    dx[u] = sum over q = 0, 1, ... of term(t + q s, window o - q)          while t + q s < k
+
+with one term for windows that tile, and two on each axis where they are at most twice as long as their stride. Each
+is again a whole array, picked from those of the windows by one index for every position. Nothing is scattered.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fdl.errors import InputError
+from fdl.windows import Padding, Windows, windows
+
+
+def pool_windows(
+    who: str,
+    sizes: Sequence[int],
+    window: int | Sequence[int],
+    stride: int | Sequence[int] | None,
+    padding: Padding,
+) -> Windows:
+    """How the windows of a pool lie on spatial axes of these sizes; a stride of None is the window.
+
+    Raises:
+        InputError: as `fdl.windows.windows`, and for a window that lies in the padding alone.
+
+    Example:
+        >>> pool_windows("max_pool", (5, 8), 2, None, "VALID").output
+        (2, 4)
+    """
+    laid = windows(who, sizes, window, stride=window if stride is None else stride, padding=padding)
+    for n, k, s, (low, _), out in zip(sizes, laid.kernel, laid.stride, laid.padding, laid.output, strict=True):
+        if low >= k or (out - 1) * s - low >= n:
+            raise InputError(
+                f"{who} needs windows that see at least one position, but with padding {list(laid.padding)} around "
+                f"sizes {list(sizes)}, one of {list(laid.kernel)} lies in the padding alone"
+            )
+    return laid
+
+
+def check_images(who: str, x: Any) -> None:
+    """Refuses what is not [N, *spatial, C] with one to three spatial axes.
+
+    Raises:
+        InputError: with the shape.
+
+    Example:
+        >>> check_images("max_pool", jnp.ones((28, 28)))
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: max_pool expects x of shape [N, *spatial, C] with 1 to 3 spatial axes, got [28, 28]
+    """
+    if not 3 <= jnp.ndim(x) <= 5:
+        raise InputError(
+            f"{who} expects x of shape [N, *spatial, C] with 1 to 3 spatial axes, got {list(jnp.shape(x))}"
+        )
+
+
+def spatial_sizes(who: str, x: Any, size: int | Sequence[int]) -> tuple[int, ...]:
+    """A size for each spatial axis of x [N, *spatial, C], where one number stands for all.
+
+    Raises:
+        InputError: for another number of sizes, and for sizes below one.
+
+    Example:
+        >>> spatial_sizes("resize", jnp.ones((1, 28, 28, 3)), 56)
+        (56, 56)
+    """
+    axes = jnp.ndim(x) - 2
+    sizes = (size,) * axes if isinstance(size, int) else tuple(size)
+    if len(sizes) != axes or not all(isinstance(n, int) and n >= 1 for n in sizes):
+        raise InputError(f"{who} needs a size of at least 1 for each of {axes} spatial axes, got {size!r}")
+    return sizes
+
+
+def padded(x: jax.Array, laid: Windows, fill: float) -> tuple[jax.Array, Windows]:
+    """x with its padding written out, and windows that lie on it without any.
+
+    Example:
+        >>> x, laid = padded(jnp.ones((1, 3, 1)), windows("", (3,), 3, padding=1), fill=0)
+        >>> x.ravel().tolist(), laid.padding
+        ([0.0, 1.0, 1.0, 1.0, 0.0], ((0, 0),))
+    """
+    return _pad(x, laid.padding, fill), laid._replace(padding=((0, 0),) * len(laid.kernel))
+
+
+def taps(x: jax.Array, laid: Windows, fill: float) -> Iterator[jax.Array]:
+    """What all windows see at tap 0, at tap 1, and so on: arrays [N, *windows, C], with ``fill`` for padding.
+
+    Example:
+        >>> x = jnp.arange(5.0).reshape(1, 5, 1)
+        >>> [tap.ravel().tolist() for tap in taps(x, windows("", (5,), 3, stride=2, padding=1), fill=-1)]
+        [[-1.0, 1.0, 3.0], [0.0, 2.0, 4.0], [1.0, 3.0, -1.0]]
+    """
+    for tap in np.ndindex(*laid.kernel):
+        starts, stops, outside = [], [], []
+        for t, n, s, (low, _), out in zip(tap, x.shape[1:-1], laid.stride, laid.padding, laid.output, strict=True):
+            before = min(-min(0, (t - low) // s), out)  # windows whose tap t lies before the input
+            within = max(0, min((n - 1 + low - t) // s + 1, out) - before)
+            starts.append(min(max(0, before * s + t - low), n))
+            stops.append(starts[-1] + max(0, (within - 1) * s + 1))
+            outside.append((before, out - before - within))
+        inside = jax.lax.slice(x, (0, *starts, 0), (len(x), *stops, x.shape[-1]), (1, *laid.stride, 1))
+        yield _pad(inside, outside, fill)
+
+
+def collected(term: Callable[..., jax.Array], laid: Windows, sizes: Sequence[int], *arrays: jax.Array) -> jax.Array:
+    """For every position, the sum of term(tap, *arrays) over the windows that lie on it: [N, *sizes, C].
+
+    Args:
+        term: from the number of the tap, for each position, and what the arrays hold for the window, what the
+            position gets from that window. Where none of its taps is there, the number is how many it has.
+        laid: how the windows lie.
+        sizes: of the spatial axes that they lie on.
+        arrays: [N, *windows, C]; beyond the first and last window they may hold anything.
+
+    Example:
+        >>> laid = windows("", (5,), 3, stride=2)
+        >>> collected(lambda tap, y: jnp.where(tap < 3, y, 0), laid, (5,), jnp.ones((1, 2, 1))).ravel().tolist()
+        [1.0, 1.0, 2.0, 1.0, 1.0]
+    """
+    on_axis = []
+    for n, k, s, (low, _), out in zip(sizes, laid.kernel, laid.stride, laid.padding, laid.output, strict=True):
+        last, tap = np.divmod(np.arange(n) + low, s)
+        steps = [(last - q, tap + q * s) for q in range(-(-k // s))]
+        on_axis.append([(o, t, (o >= 0) & (o < out) & (t < k)) for o, t in steps])
+    total: Any = 0
+    for choice in itertools.product(*on_axis):
+        number, exists, seen = np.zeros(1, int), np.ones(1, bool), arrays
+        for axis, ((window, tap, there), k) in enumerate(zip(choice, laid.kernel, strict=True), start=1):
+            number, exists = number[..., None] * k + tap, exists[..., None] & there
+            seen = tuple(jnp.take(array, window, axis, mode="clip") for array in seen)
+        number = np.where(exists, number, math.prod(laid.kernel)).astype(tap_dtype(laid))
+        total = total + term(number[0, ..., None], *seen)
+    return total
+
+
+def stages(laid: Windows, sizes: Sequence[int]) -> list[tuple[Windows, tuple[int, ...]]]:
+    """Windows, one after the other, that see together what these see, each with the sizes that it lies on.
+
+    They are those of one axis at a time, the last one first, where a window has many taps: a sum or a maximum over a
+    box is one over each of its lines and then one over these.
+
+    Example:
+        >>> [(stage.kernel, sizes) for stage, sizes in stages(windows("", (9, 9), 5), (9, 9))]
+        [((1, 5), (9, 9)), ((5, 1), (9, 5))]
+        >>> len(stages(windows("", (9, 9), 3), (9, 9)))
+        1
+    """
+    seen, result = tuple(sizes), []
+    if math.prod(laid.kernel) <= 16:
+        return [(laid, seen)]
+    for axis in reversed(range(len(seen))):
+        kernel, stride, padding = [1] * len(seen), [1] * len(seen), [(0, 0)] * len(seen)
+        kernel[axis], stride[axis], padding[axis] = laid.kernel[axis], laid.stride[axis], laid.padding[axis]
+        result.append((windows("taps", seen, kernel, stride=stride, padding=padding), seen))
+        seen = (*seen[:axis], laid.output[axis], *seen[axis + 1 :])
+    return result
+
+
+def first_inside(laid: Windows) -> np.ndarray:
+    """The number of the first tap of each window that does not lie in the padding: [*windows, 1].
+
+    Example:
+        >>> first_inside(windows("", (5,), 3, stride=2, padding=1)).ravel().tolist()
+        [1, 0, 0]
+    """
+    lows = [low - s * np.arange(out) for (low, _), s, out in zip(laid.padding, laid.stride, laid.output, strict=True)]
+    number = np.zeros((), int)
+    for k, first in zip(laid.kernel, np.ix_(*lows), strict=True):
+        number = number * k + np.maximum(first, 0)
+    return number[..., None]
+
+
+def positions_inside(laid: Windows, sizes: Sequence[int]) -> np.ndarray:
+    """How many of its taps each window has inside the input: [*windows, 1].
+
+    Example:
+        >>> positions_inside(windows("", (5,), 3, stride=2, padding=1), (5,)).ravel().tolist()
+        [2.0, 3.0, 2.0]
+    """
+    count = np.ones((), int)
+    axes = zip(laid.kernel, laid.stride, laid.padding, laid.output, sizes, strict=True)
+    for k, s, (low, _), out, n in axes:
+        start = s * np.arange(out) - low
+        count = count[..., None] * (np.minimum(start + k, n) - np.maximum(start, 0))
+    return count[..., None].astype(np.float32)
+
+
+def tap_dtype(laid: Windows) -> np.dtype:
+    """The smallest unsigned integer that holds the number of every tap and one more, for no tap.
+
+    Example:
+        >>> tap_dtype(windows("", (9, 9), 3)).name, tap_dtype(windows("", (300,), 256)).name
+        ('uint8', 'uint16')
+    """
+    return np.min_scalar_type(math.prod(laid.kernel))
+
+
+def seen(laid: Windows) -> tuple[tuple[int, int, int], ...]:
+    """What `fdl.Layer.receptive_window` says of a layer with these windows.
+
+    Example:
+        >>> seen(windows("", (8, 8), 3, stride=2))
+        ((3, 2, 1), (3, 2, 1))
+    """
+    return tuple(zip(laid.kernel, laid.stride, laid.dilation, strict=True))
+
+
+def _pad(x: jax.Array, pairs: Sequence[tuple[int, int]], fill: float) -> jax.Array:
+    if not any(map(any, pairs)):
+        return x
+    return jax.lax.pad(x, jnp.asarray(fill, x.dtype), ((0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)))

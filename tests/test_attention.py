@@ -1,0 +1,213 @@
+"""Attention beyond the table of cases: blocks of every size, decoding, dropout, memory, positions, and the layer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fdl
+from fdl.layers import (
+    AdditiveAttention,
+    additive_attention,
+    additive_attention_weights,
+    attention,
+    rotary,
+    sinusoidal_positions,
+)
+from fdl.layers.attention_blocks import block_sizes, block_starts, query_block
+
+KEY = jax.random.key(0)
+
+
+def draw(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def value_and_gradients(arguments, **choices):
+    """The value, and the gradients of all floats for an upstream gradient that is different everywhere."""
+    floats = {name: a for name, a in arguments.items() if jnp.issubdtype(a.dtype, jnp.floating)}
+    y, pull_back = jax.vjp(lambda floats: attention(**(arguments | floats), **choices), floats)
+    return y, pull_back(jnp.sin(jnp.arange(float(y.size))).reshape(y.shape))[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_blocks_of_any_size_give_what_one_block_gives(seed):
+    rng = np.random.default_rng(seed)
+    n, queries, keys, kv_heads, groups, dim, dim_v = rng.integers(1, [3, 12, 12, 3, 3, 4, 4])
+    heads = kv_heads * groups
+    options = {
+        "mask": jnp.asarray(rng.random((n, 1, queries, keys)) < 0.8),
+        "bias": draw(*(size if rng.random() < 0.5 else 1 for size in (n, heads, queries, keys)), seed=seed),
+        "lengths": jnp.asarray(rng.integers(0, keys + 1, size=n)),
+        "key": KEY,
+    }
+    arguments = {
+        "q": draw(n, queries, heads, dim, seed=seed),
+        "k": draw(n, keys, kv_heads, dim, seed=seed + 1),
+        "v": draw(n, keys, kv_heads, dim_v, seed=seed + 2),
+        **{name: value for name, value in options.items() if rng.random() < 0.6},
+    }
+    choices = {"causal": bool(rng.random() < 0.5), "rate": 0.3 if "key" in arguments else 0.0}
+    with fdl.differentiation("autodiff"):
+        expected = value_and_gradients(arguments, **choices)
+    for block in (int(rng.integers(1, 5)), int(rng.integers(5, 12)), None):
+        actual = value_and_gradients(arguments, block=block, **choices)
+        jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=2e-4, atol=2e-5), actual, expected)
+
+
+@pytest.mark.parametrize(("queries", "keys", "sizes"), [(7, 7, (3, 3)), (3, 8, (2, 3)), (8, 3, (3, 2)), (5, 4, (1, 4))])
+def test_the_blocks_of_a_causal_matrix_are_those_with_a_key_to_attend_to(queries, keys, sizes):
+    every = block_starts(queries, keys, sizes, causal=False)
+    assert every == [(t, s) for t in range(0, queries, sizes[0]) for s in range(0, keys, sizes[1])]
+    attends = np.arange(keys) <= np.arange(queries)[:, None] + keys - queries
+    needed = [(t, s) for t, s in every if attends[t : t + sizes[0], s : s + sizes[1]].any()]
+    assert block_starts(queries, keys, sizes, causal=True) == needed
+
+
+def test_blocks_are_as_large_as_the_cache_and_overlap_little():
+    assert block_sizes(4, 4096, 4096, None) == (256, 256)
+    assert block_sizes(256, 128, 128, None) == (128, 128)
+    assert block_sizes(1, 300, 300, None) == (300, 300)
+    assert block_sizes(96, 197, 197, None) == (99, 99)
+    assert block_sizes(64, 1, 4000, None) == (1, 4000)
+    assert block_sizes(2, 0, 5, 3) == (0, 3)
+    assert block_sizes(0, 1000, 1000, None) == (1000, 1000)
+    assert query_block(30, 64 * 50 * 256, None) == 1
+    assert query_block(0, 10, None) == 1
+
+
+@pytest.mark.parametrize("block", [None, 2])
+def test_decoding_one_query_at_a_time_is_the_full_pass(block):
+    q, k, v = (draw(2, 5, 4, 3, seed=seed) for seed in range(3))
+    k, v = k[:, :, ::2], v[:, :, ::2]
+    full = attention(q, k, v, causal=True, block=block)
+    for t in range(5):
+        with_cache = attention(q[:, t : t + 1], k[:, : t + 1], v[:, : t + 1], causal=True, block=block)
+        np.testing.assert_allclose(with_cache[:, 0], full[:, t], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("block", [None, 2])
+def test_a_query_without_a_key_gives_zero_and_takes_no_gradient(block):
+    q, k, v = (draw(1, 3, 1, 2, seed=seed) for seed in range(3))
+    mask = jnp.array([[True, True, True], [False, False, False], [True, False, False]])
+    for options in ({"mask": mask}, {"bias": jnp.where(mask, 0, -jnp.inf)}):
+        y, pull_back = jax.vjp(lambda q, k, v, options=options: attention(q, k, v, block=block, **options), q, k, v)
+        assert y[0, 1].tolist() == [[0, 0]]
+        gradients = pull_back(jnp.zeros_like(y).at[0, 1].set(1e6))
+        assert not any(gradient.any() for gradient in gradients)
+    without_keys = attention(q, k[:, :0], v[:, :0], block=block)
+    np.testing.assert_array_equal(without_keys, jnp.zeros_like(q))
+
+
+def test_dropout_drops_its_rate_keeps_the_mean_and_does_not_depend_on_blocks_or_the_batch():
+    n, length = 3, 64
+    q, k, v = jnp.zeros((n, length, 2, 1)), jnp.zeros((n, length, 2, 1)), jnp.ones((n, length, 2, 1)) / 0.7
+    y = attention(q, k, v, rate=0.3, key=KEY)
+    kept = y * 0.7 * 0.7  # the share of weights that were not dropped, as all are equal
+    assert kept.mean() == pytest.approx(0.7, abs=0.005)
+    assert kept.std() == pytest.approx((0.7 * 0.3 / length) ** 0.5, rel=0.1)
+    np.testing.assert_allclose(attention(q, k, v, rate=0.3, key=KEY, block=20), y, rtol=1e-5)
+    np.testing.assert_allclose(attention(q[:2], k[:2], v[:2], rate=0.3, key=KEY), y[:2], rtol=1e-6)
+    assert not jnp.allclose(attention(q, k, v, rate=0.3, key=jax.random.key(1)), y)
+
+
+def temporary_bytes(length):
+    q = jax.ShapeDtypeStruct((1, length, 1, 8), jnp.float32)
+    gradients = jax.grad(lambda q, k, v: attention(q, k, v, causal=True).sum(), argnums=(0, 1, 2))
+    return jax.jit(gradients).lower(q, q, q).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_memory_grows_with_the_sequence_and_not_with_its_square():
+    assert temporary_bytes(16_384) < 2.2 * temporary_bytes(8192) < 8192**2 * 4 / 10
+
+
+def test_narrow_types_stay_narrow_and_sum_in_float32():
+    q, v = jnp.zeros((1, 1, 1, 1), jnp.bfloat16), jnp.ones((1, 1000, 1, 1), jnp.bfloat16)
+    y = attention(q, v, v, block=300)
+    assert (y.dtype, y.item()) == (jnp.bfloat16, 1)
+
+
+def test_rotary_scores_depend_on_the_distance_only():
+    q, k = draw(1, 1, 2, 6), draw(1, 1, 2, 6, seed=1)
+
+    def score(t, s):
+        return (rotary(q, jnp.array([t])) * rotary(k, jnp.array([s]))).sum(-1)
+
+    np.testing.assert_allclose(score(7, 3), score(104, 100), rtol=1e-4)
+    assert not jnp.allclose(score(7, 3), score(7, 4))
+    np.testing.assert_array_equal(rotary(q, jnp.array([0])), q)
+
+
+def test_sinusoidal_positions_interleave_sine_and_cosine():
+    table = sinusoidal_positions(50, 6)
+    assert table.dtype == jnp.float32
+    for t, i in ((0, 0), (3, 1), (49, 2)):
+        angle = t / 10_000 ** (2 * i / 6)
+        np.testing.assert_allclose(table[t, 2 * i : 2 * i + 2], [np.sin(angle), np.cos(angle)], rtol=1e-6)
+
+
+def test_additive_attention_of_the_layer():
+    layer, queries, keys = AdditiveAttention(4), draw(2, 3, 5), draw(2, 6, 7)
+    params, state = layer.init(KEY, queries, keys)
+    assert jax.tree.map(jnp.shape, params) == {"w_q": (5, 4), "w_k": (7, 4), "w": (4,)}
+    lengths = jnp.array([6, 2])
+    contexts, _ = layer.apply(params, state, queries, keys, lengths)
+    weights = layer.weights(params, queries, keys, lengths)
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
+    assert not weights[1, :, 2:].any()
+    np.testing.assert_allclose(contexts, weights @ keys, rtol=1e-5, atol=1e-6)
+    assert repr(layer) == "AdditiveAttention(4)"
+
+
+def test_additive_attention_never_holds_the_hidden_layer_of_all_pairs():
+    q, k, w = draw(8, 64, 64), draw(8, 64, 64), draw(64)
+    gradients = jax.grad(lambda q, k, w: jnp.sin(additive_attention(q, k, k, w)).sum(), argnums=(0, 1, 2))
+    compiled = jax.jit(gradients).lower(q, k, w).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 8 * 64**3 * 4
+
+
+Q, K = jnp.ones((2, 3, 4, 5)), jnp.ones((2, 6, 2, 5))
+A, W = jnp.ones((2, 3, 4)), jnp.ones(4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: attention(Q[0], K, K), r"q of shape \[N, T, heads, dim\], got \[3, 4, 5\]"),
+        (lambda: attention(Q, K.astype(int), K), "attention expects floats, got int32"),
+        (lambda: attention(Q, K[..., :4], K), r"k of shape \[2, Tk, kv_heads, 5\] .* got \[2, 6, 2, 4\]"),
+        (lambda: attention(Q, K, K[:, :5]), r"v of shape \[2, 6, 2, dim_v\] .* got \[2, 5, 2, 5\]"),
+        (lambda: attention(Q[:, :, :3], K, K), "divides the 3 of q, got 2"),
+        (lambda: attention(Q, K, K, mask=jnp.ones((3, 6))), "mask as booleans, .* got float32"),
+        (lambda: attention(Q, K, K, mask=jnp.ones((6, 3), bool)), r"\[N, heads, Tq, Tk\], here \[2, 4, 3, 6\], got"),
+        (lambda: attention(Q, K, K, bias=jnp.ones((2, 3, 6))), r"bias of a shape that broadcasts .* got \[2, 3, 6\]"),
+        (lambda: attention(Q, K, K, bias=jnp.ones((1, 1, 1, 1, 6))), r"got \[1, 1, 1, 1, 6\]"),
+        (lambda: attention(Q, K, K, bias=jnp.ones(6, int)), "attention expects floats, got int32"),
+        (lambda: attention(Q, K, K, lengths=jnp.array([1, 7])), r"lengths in \[0, 6\], the number of keys, got 7"),
+        (lambda: attention(Q, K, K, lengths=jnp.array([-1, 6])), "got -1"),
+        (lambda: attention(Q, K, K, lengths=jnp.array([1])), r"integers of shape \[2\], .* got int32 of shape \[1\]"),
+        (lambda: attention(Q, K, K, lengths=jnp.ones(2)), "got float32"),
+        (lambda: attention(Q, K, K, rate=1.0, key=KEY), r"rate in \[0, 1\), the probability to drop, got 1.0"),
+        (lambda: attention(Q, K, K, rate=0.1), r"rate=0.1 draws random numbers: call it with key="),
+        (lambda: attention(Q, K, K, block=0), "at least one query and key, got 0"),
+        (lambda: additive_attention(A, A[..., :3], A, W), r"k of shape \[2, Tk, 4\] and w of shape \[4\]"),
+        (lambda: additive_attention(A, A, A[:, :2], W), r"v of shape \[2, 3, dim\] .* got \[2, 2, 4\]"),
+        (lambda: additive_attention(A, A, A, A), r"w of shape \[hidden\], got \[2, 3, 4\]"),
+        (lambda: additive_attention(A, A, A, W, block=0), "at least one query, got 0"),
+        (lambda: additive_attention_weights(A, A, W, lengths=jnp.array([4, 0])), r"lengths in \[0, 3\]"),
+        (lambda: AdditiveAttention(0), "at least one hidden feature, as an int, got 0"),
+        (lambda: rotary(jnp.ones((1, 2, 1, 3)), jnp.arange(2)), r"with an even dim, got \[1, 2, 1, 3\]"),
+        (lambda: rotary(Q[..., :4], jnp.arange(2)), r"positions of shape \[3\] or \[2, 3\] .* got \[2\]"),
+        (lambda: rotary(Q[..., :4], jnp.arange(3.0)), "positions as integers, got float32"),
+        (lambda: rotary(Q.astype(int), jnp.arange(3)), "rotary expects floats, got int32"),
+        (lambda: sinusoidal_positions(3, 5), "an even number of features, a sine and a cosine each, got 5"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_compiled(call, message):
+    with pytest.raises(fdl.InputError, match=message):
+        call()
+
+
+def test_lengths_that_cannot_be_seen_mean_all_keys_when_they_are_too_long():
+    lengths = jnp.array([9, 6])
+    np.testing.assert_array_equal(jax.jit(lambda n: attention(Q, K, K, lengths=n))(lengths), attention(Q, K, K))

@@ -1,0 +1,239 @@
+"""Multi-head attention, positions and transformer blocks: against formulas in NumPy, and piece by piece."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fdl import InputError
+from fdl.layers import (
+    Affine,
+    Cast,
+    DecoderBlock,
+    Embedding,
+    EncoderBlock,
+    LayerNorm,
+    LearnedPositions,
+    MultiHeadAttention,
+    PositionalEncoding,
+    Relu,
+    Remat,
+    Repeat,
+    RMSNorm,
+    Serial,
+    Swiglu,
+    feed_forward,
+    sinusoidal_positions,
+)
+
+KEY = jax.random.key(0)
+X = jax.random.normal(jax.random.key(1), (2, 5, 8))
+CONTEXT = jax.random.normal(jax.random.key(2), (2, 7, 6))
+CAUSAL = MultiHeadAttention(heads=2, causal=True)
+BLOCK = EncoderBlock(CAUSAL, feed_forward(8, 12))
+
+
+def started(layer, *inputs):
+    """Parameters that are nowhere zero, and state."""
+
+    @jax.jit
+    def start(inputs):
+        params, state = layer.init(KEY, *inputs)
+        leaves, tree = jax.tree.flatten(params)
+        keys = jax.random.split(KEY, len(leaves))
+        noisy = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+        return jax.tree.unflatten(tree, noisy), state
+
+    return start(inputs)
+
+
+def by_heads(params, x, context, heads, kv_heads, allowed):
+    """Multi-head attention one head and one query at a time."""
+    p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+    x, context = np.asarray(x, np.float64), np.asarray(context, np.float64)
+    q, k, v = (a @ p[name]["w"] + p[name].get("b", 0) for a, name in ((x, "q"), (context, "k"), (context, "v")))
+    dim = q.shape[-1] // heads
+    y = np.zeros(q.shape)
+    for n, t, h in np.ndindex(*x.shape[:2], heads):
+        own = slice(h * dim, (h + 1) * dim)
+        shared = slice(h // (heads // kv_heads) * dim, (h // (heads // kv_heads) + 1) * dim)
+        keys = [s for s in range(context.shape[1]) if allowed(n, t, s)]
+        scores = np.exp([q[n, t, own] @ k[n, s, shared] / np.sqrt(dim) for s in keys])
+        for weight, s in zip(scores / scores.sum(), keys, strict=True):
+            y[n, t, own] += weight * v[n, s, shared]
+    return y @ p["out"]["w"] + p["out"].get("b", 0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "allowed"),
+    [
+        (MultiHeadAttention(4), (), lambda n, t, s: True),
+        (CAUSAL, (), lambda n, t, s: s <= t),
+        (MultiHeadAttention(4, kv_heads=2, dim=3, bias=False), (), lambda n, t, s: True),
+        (MultiHeadAttention(2, kv_heads=1), (None, jnp.array([5, 2])), lambda n, t, s: s < [5, 2][n]),
+        (MultiHeadAttention(2), (CONTEXT, jnp.array([1, 7])), lambda n, t, s: s < [1, 7][n]),
+        (MultiHeadAttention(2), (None, None, jnp.eye(5, dtype=bool)), lambda n, t, s: s == t),
+    ],
+    ids=str,
+)
+def test_multi_head_attention_is_attention_by_each_head(layer, inputs, allowed):
+    params, state = started(layer, X, *inputs)
+    y, _ = jax.jit(layer.apply)(params, state, X, *inputs)
+    context = X if not inputs or inputs[0] is None else inputs[0]
+    expected = by_heads(params, X, context, layer.heads, layer.kv_heads or layer.heads, allowed)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rotary_sees_distances_only():
+    layer = MultiHeadAttention(2, rotary_base=100.0)
+    params, state = started(layer, X)
+    y, _ = layer.apply(params, state, X)
+    plain, _ = MultiHeadAttention(2).apply(params, state, X)
+    assert not np.allclose(y, plain, atol=1e-3)
+    shifted = jnp.concatenate([jnp.zeros((2, 3, 8)), X], axis=1)
+    mask = (jnp.arange(8) >= 3)[None, None, None]
+    later, _ = layer.apply(params, state, shifted, None, None, mask)
+    np.testing.assert_allclose(later[:, 3:], y, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_weights_drop_in_training_only():
+    layer = MultiHeadAttention(2, rate=0.5)
+    params, state = started(layer, X)
+    y = layer.apply(params, state, X)[0]
+    assert not np.allclose(layer.apply(params, state, X, key=KEY, train=True)[0], y)
+    np.testing.assert_array_equal(layer.apply(params, state, X, key=KEY)[0], y)
+    with pytest.raises(InputError, match="draws random numbers"):
+        layer.apply(params, state, X, train=True)
+
+
+# Piece by piece.
+
+IDS = jnp.array([[3, 1, 4, 1, 5], [2, 7, 1, 8, 2]])
+MODELS = {
+    "gpt": Serial(Embedding(9, 8), LearnedPositions(5), Repeat(BLOCK, 2), LayerNorm(), Affine(9)),
+    "sines": Serial(Embedding(9, 8), PositionalEncoding(), Remat(BLOCK), Affine(9)),
+    "llama": Serial(
+        Embedding(9, 8),
+        Repeat(
+            EncoderBlock(
+                MultiHeadAttention(4, kv_heads=2, causal=True, rotary_base=1e4, bias=False),
+                feed_forward(8, 12, Swiglu()),
+                RMSNorm(),
+            ),
+            2,
+        ),
+        Affine(9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("pieces", [(1, 1, 1, 1, 1), (3, 2)])
+def test_a_stream_gives_what_the_whole_sequence_gives(name, pieces):
+    net = MODELS[name]
+    params, state = started(net, IDS)
+    apply = jax.jit(net.apply)
+    stream, outputs, start = net.begin_stream(params, state, batch=2, length=5), [], 0
+    for size in pieces:
+        y, stream = apply(params, stream, IDS[:, start : start + size])
+        outputs.append(y)
+        start += size
+    np.testing.assert_allclose(jnp.concatenate(outputs, 1), apply(params, state, IDS)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_stream_in_low_precision_keeps_keys_in_low_precision():
+    net = Cast(BLOCK, "bfloat16")
+    params, state = started(net, X)
+    stream = net.begin_stream(params, state, batch=2, length=5)
+    assert stream["attention"]["keys"].dtype == jnp.bfloat16
+    assert net.apply(params, stream, X)[0].dtype == jnp.bfloat16
+
+
+def test_a_stream_that_is_full():
+    net = MODELS["gpt"]
+    params, state = started(net, IDS)
+    with pytest.raises(InputError, match="learned_positions1: LearnedPositions has 5 positions, a stream of 6"):
+        net.begin_stream(params, state, 2, 6)
+    params, state = started(CAUSAL, X)
+    stream = CAUSAL.begin_stream(params, state, 2, 4)
+    with pytest.raises(InputError, match="began a stream of 4 positions and is given 5"):
+        CAUSAL.apply(params, stream, X)
+    apply = jax.jit(CAUSAL.apply)
+    _, stream = apply(params, stream, X[:, :3])
+    assert np.isnan(apply(params, stream, X[:, :3])[0]).all()
+    with pytest.raises(InputError, match="takes x alone while it is streaming"):
+        CAUSAL.apply(params, stream, X[:, :1], None, jnp.array([1, 1]))
+
+
+# Positions and blocks.
+
+
+def test_positions_are_added():
+    y, _ = PositionalEncoding().apply({}, {}, X)
+    np.testing.assert_allclose(y - X, jnp.broadcast_to(sinusoidal_positions(5, 8), X.shape), atol=1e-6)
+    layer = LearnedPositions(6)
+    params, state = started(layer, X)
+    np.testing.assert_allclose(layer.apply(params, state, X)[0], X + params["table"][:5], rtol=1e-6)
+
+
+def test_norm_before_and_after():
+    attention, mlp, norm = MultiHeadAttention(2), feed_forward(8, 12, Relu()), LayerNorm()
+    for norm_first in (True, False):
+        block = EncoderBlock(attention, mlp, norm, norm_first=norm_first)
+        params, state = started(block, X)
+
+        def run(layer, name, *inputs, params=params, state=state):
+            return layer.apply(params[name], state[name], *inputs)[0]
+
+        x = X
+        for layer, name in ((attention, "attention"), (mlp, "feed_forward")):
+            if norm_first:
+                x = x + run(layer, name, run(norm, f"{name}_norm", x))
+            else:
+                x = run(norm, f"{name}_norm", x + run(layer, name, x))
+        np.testing.assert_allclose(block.apply(params, state, X)[0], x, rtol=1e-4, atol=1e-5)
+
+
+def test_padding_does_not_reach_what_is_real():
+    block = DecoderBlock(CAUSAL, MultiHeadAttention(2), feed_forward(8, 12), rate=0.1)
+    params, state = started(block, X, CONTEXT)
+    lengths = jnp.array([4, 7])
+    y, _ = block.apply(params, state, X, CONTEXT, lengths)
+    changed, _ = block.apply(params, state, X, CONTEXT.at[0, 4:].set(jnp.nan), lengths)
+    np.testing.assert_array_equal(y, changed)
+    later, _ = block.apply(params, state, X.at[:, 3:].add(1.0), CONTEXT, lengths)
+    np.testing.assert_array_equal(y[:, :3], later[:, :3])
+    trained, _ = block.apply(params, state, X, CONTEXT, lengths, key=KEY, train=True)
+    assert not np.allclose(trained, y)
+
+
+def test_a_deep_transformer_is_compiled_as_one_block():
+    def operations(depth):
+        net = Repeat(BLOCK, depth)
+        params, state = net.init(KEY, X)
+
+        def loss(params):
+            return net.apply(params, state, X)[0].sum()
+
+        return jax.jit(jax.grad(loss)).lower(params).as_text().count("\n")
+
+    assert operations(2) == operations(24)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MultiHeadAttention(0), "needs heads of at least 1, got 0"),
+        (lambda: MultiHeadAttention(4, kv_heads=3), "kv_heads that divide 4 heads, got 3"),
+        (lambda: MultiHeadAttention(4, rate=1.0), r"a rate in \[0, 1\), got 1.0"),
+        (lambda: MultiHeadAttention(3).init(KEY, X), "divides 8 features among 3 heads: give a dim"),
+        (lambda: MultiHeadAttention(2).init(KEY, X[0]), r"inputs of shape \[N, T, C\], got \[\[5, 8\]\]"),
+        (lambda: LearnedPositions(4).init(KEY, X), r"has 4 positions, got x of shape \[2, 5, 8\]"),
+        (lambda: LearnedPositions(0), "a length of at least 1"),
+        (lambda: PositionalEncoding().apply({}, {}, X[0]), r"x of shape \[N, T, C\], got \[5, 8\]"),
+        (lambda: EncoderBlock(CAUSAL, Affine(7)).init(KEY, X), r"feed_forward must give the shape of x, \[2, 5, 8\]"),
+    ],
+)
+def test_mistakes(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
