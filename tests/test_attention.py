@@ -64,15 +64,24 @@ def test_the_blocks_of_a_causal_matrix_are_those_with_a_key_to_attend_to(queries
     assert block_starts(queries, keys, sizes, causal=True) == needed
 
 
-def test_blocks_are_as_large_as_the_cache_and_overlap_little():
-    assert block_sizes(4, 4096, 4096, None) == (256, 256)
-    assert block_sizes(256, 128, 128, None) == (128, 128)
-    assert block_sizes(1, 300, 300, None) == (300, 300)
-    assert block_sizes(96, 197, 197, None) == (99, 99)
-    assert block_sizes(64, 1, 4000, None) == (1, 4000)
-    assert block_sizes(2, 0, 5, 3) == (0, 3)
-    assert block_sizes(0, 1000, 1000, None) == (1000, 1000)
-    assert query_block(30, 64 * 50 * 256, None) == 1
+@pytest.mark.parametrize(
+    ("n", "heads", "queries", "keys", "block", "sizes"),
+    [
+        (1, 4, 4096, 4096, None, (256, 256)),
+        (32, 8, 128, 128, None, (128, 128)),
+        (1, 1, 300, 300, None, (300, 300)),
+        (8, 12, 197, 197, None, (99, 99)),
+        (8, 8, 1, 4000, None, (1, 4000)),
+        (0, 8, 1000, 1000, None, (1000, 1000)),
+        (2, 1, 0, 5, 3, (0, 3)),
+    ],
+)
+def test_blocks_are_as_large_as_the_cache_and_overlap_little(n, heads, queries, keys, block, sizes):
+    assert block_sizes((n, queries, heads, 64), (n, keys, 1, 64), block) == sizes
+
+
+def test_additive_attention_compares_as_many_queries_at_once_as_fit():
+    assert [query_block(30, numbers, None) for numbers in (0, 2**15, 2**30)] == [30, 8, 1]
     assert query_block(0, 10, None) == 1
 
 

@@ -119,6 +119,16 @@ def test_ties_send_second_derivatives_to_the_first_as_well():
     assert jax.grad(lambda x: jnp.vdot(jax.grad(of)(x), v))(x).ravel().tolist() == expected
 
 
+@pytest.mark.parametrize(("taps", "dtype"), [(255, "uint8"), (256, "uint16")])
+def test_a_window_may_have_more_taps_than_a_byte_can_count(taps, dtype):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 2 * taps, 1)), jnp.float32)
+    index = jax.jit(lambda x: max_pool_index(x, taps))(x)
+    assert index.dtype == dtype
+    assert (index == x.reshape(2, 2, taps, 1).argmax(2)).all()
+    (_, (dx,)), (_, (expected,)) = with_gradient(lambda x: max_pool(x, taps).astype(float), x)
+    np.testing.assert_array_equal(dx, expected)
+
+
 def test_unpooling_puts_back_what_a_pool_has_left():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 6, 3)), jnp.float32)
     choices = {"window": 2, "padding": "SAME"}

@@ -31,10 +31,8 @@ KEY = jax.random.key(0)
 XS = jax.random.normal(KEY, (3, 4, 2))
 LENGTHS = jnp.array([4, 0, 2])
 PADDED = jnp.where(jnp.arange(4)[:, None] < LENGTHS[:, None, None], XS, jnp.nan)
-CELLS = [RNN(3), RNN(3, activation="relu"), LSTM(3), LSTM(3, remember="states"), GRU(3)]
-LAYERS = [*CELLS, Bidirectional(LSTM(3)), Stacked(LSTM(3), GRU(2)), Stacked(Bidirectional(GRU(2)), RNN(3))]
+LAYERS = [LSTM(3), Bidirectional(GRU(2)), Stacked(Bidirectional(LSTM(2)), RNN(3))]
 every_layer = pytest.mark.parametrize("layer", LAYERS, ids=repr)
-every_cell = pytest.mark.parametrize("layer", CELLS, ids=repr)
 
 
 def started(layer, xs=XS):
@@ -78,13 +76,11 @@ def test_padding_has_no_gradient(layer):
     dxs = jax.grad(loss)(PADDED)
     padding = np.arange(4) >= np.asarray(LENGTHS)[:, None]
     assert not dxs[padding].any()
-    assert np.abs(dxs[~padding]).min() > 0 or isinstance(layer, RNN)  # a ReLU may be off
+    assert np.abs(dxs[~padding]).min() > 0
 
 
-@every_layer
+@pytest.mark.parametrize("layer", [LSTM(3), Stacked(RNN(3, activation="relu"), GRU(2))], ids=repr)
 def test_the_whole_is_its_parts_with_the_state_carried(layer):
-    if isinstance(layer, Bidirectional) or any(isinstance(c, Bidirectional) for c in layer.children.values()):
-        pytest.skip("what comes later is not known yet")
     params, state, start = started(layer)
     hs, final = run(layer, params, state, XS, None, start)
     first, carried = run(layer, params, state, XS[:, :1], None, start)
@@ -110,7 +106,7 @@ def test_a_step_is_a_sequence_of_one():
     assert_trees_close(gru_step(x, h, w[:, :6], w[:, 2:], b[:6], bh=bh), expected)
 
 
-@pytest.mark.parametrize(("size", "same"), [(2, False), (4, True), (5, True)])
+@pytest.mark.parametrize(("size", "same"), [(2, False), (5, True)])
 def test_truncated_backpropagation_through_time(size, same):
     """Windows of ``size`` steps have the full gradient exactly when no window ends before the sequence does."""
     layer = LSTM(3)
@@ -130,8 +126,7 @@ def test_truncated_backpropagation_through_time(size, same):
     assert set(jax.tree.leaves(close)) == {same}
 
 
-@pytest.mark.parametrize("block", [1, 2, 3, 4, 16])
-@pytest.mark.parametrize("remember", ["gates", "states"])
+@pytest.mark.parametrize(("block", "remember"), [(1, "gates"), (4, "states")])
 def test_choices_change_memory_and_never_the_result(block, remember):
     params, _, start = started(LSTM(3), xs := jnp.concatenate([XS, XS, XS[:, :3]], 1))
 
@@ -194,7 +189,7 @@ def test_lstm_learns_what_it_saw_first():
         velocity = jax.tree.map(lambda v, g: 0.9 * v - 0.1 * g, velocity, grads)
         return (jax.tree.map(jnp.add, params, velocity), velocity), value
 
-    _, losses = jax.lax.scan(step, (params, jax.tree.map(jnp.zeros_like, params)), length=300)
+    _, losses = jax.lax.scan(step, (params, jax.tree.map(jnp.zeros_like, params)), length=200)
     assert losses[0] == 1
     assert losses[-1] < 0.3
 
@@ -210,16 +205,15 @@ def test_how_parameters_start():
 
 
 @pytest.mark.parametrize("layer", [RNN(3), LSTM(3), GRU(3)], ids=repr)
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_narrow_types_go_in_and_come_out(layer, dtype):
-    params, state, _ = jax.tree.map(lambda a: a.astype(dtype), started(layer))
-    xs = XS.astype(dtype)
+def test_narrow_types_go_in_and_come_out(layer):
+    params, state, _ = jax.tree.map(lambda a: a.astype(jnp.bfloat16), started(layer))
+    xs = XS.astype(jnp.bfloat16)
     output = run(layer, params, state, xs, LENGTHS, layer.start(xs))
-    assert {leaf.dtype for leaf in jax.tree.leaves(output)} == {jnp.dtype(dtype)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(output)} == {jnp.dtype(jnp.bfloat16)}
 
 
-@pytest.mark.parametrize(("shape", "kernel"), [((5,), 3), ((4, 3), (1, 2)), ((3, 2, 2), 2)])
-def test_conv_lstm_on_lines_images_and_volumes(shape, kernel):
+@pytest.mark.parametrize(("shape", "kernel"), [((4, 3), (1, 2)), ((3, 2, 2), 2)])
+def test_conv_lstm_on_images_and_volumes(shape, kernel):
     layer, xs = ConvLSTM(2, kernel=kernel), jax.random.normal(KEY, (2, 3, *shape, 2))
     params, state, start = started(layer, xs)
 

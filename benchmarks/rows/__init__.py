@@ -3,6 +3,7 @@
 from rows import (
     activation,
     affine,
+    attention,
     batch_norm,
     classification,
     conv,
@@ -28,6 +29,7 @@ __all__ = ["Row", "compiled", "every_row"]
 FAMILIES = [
     activation,
     affine,
+    attention,
     batch_norm,
     classification,
     conv,

@@ -35,6 +35,7 @@ def rows(scale):
         pool(avg_pool, "2x2", TILES),
         pool(avg_pool, "3x3 stride 2", OVERLAP),
         pool(avg_pool, "3x3 stride 2 SAME", SAME),
+        pool(avg_pool, "3x3 stride 1 SAME", {**SAME, "stride": 1}),
         Row(global_avg_pool, size, lambda draw: {"x": draw(n, 32, 32, 64)}),
         Row(global_max_pool, size, lambda draw: {"x": draw(n, 32, 32, 64)}),
     ]

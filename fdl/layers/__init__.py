@@ -2,6 +2,7 @@
 
 from fdl.layer import network
 from fdl.layers.activation import LeakyRelu, Prelu, Relu, leaky_relu, prelu, relu
+from fdl.layers.additive_attention import AdditiveAttention, additive_attention, additive_attention_weights
 from fdl.layers.affine import Affine, affine
 from fdl.layers.attention import attention
 from fdl.layers.avg_pool import AvgPool, avg_pool
@@ -26,9 +27,10 @@ from fdl.layers.multi_head_attention import MultiHeadAttention
 from fdl.layers.one_hot import one_hot
 from fdl.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle, pixel_shuffle, pixel_unshuffle
 from fdl.layers.positional_encoding import LearnedPositions, PositionalEncoding
-from fdl.layers.positions import rotary, sinusoidal_positions
+from fdl.layers.positions import sinusoidal_positions
 from fdl.layers.repeat import Repeat
 from fdl.layers.resize import Resize, resize
+from fdl.layers.rotary import rotary
 from fdl.layers.sandwich import AffineNormRelu, AffineRelu, affine_norm_relu, affine_relu
 from fdl.layers.saturating import Elu, Selu, Sigmoid, Softplus, Tanh, elu, selu, sigmoid, softplus, tanh
 from fdl.layers.scatter import gather_nodes, scatter_max, scatter_mean, scatter_sum
@@ -40,6 +42,7 @@ from fdl.layers.transformer import DecoderBlock, EncoderBlock, feed_forward
 from fdl.layers.wrapper import Cast, Remat
 
 __all__ = [
+    "AdditiveAttention",
     "Affine",
     "AffineNormRelu",
     "AffineRelu",
@@ -103,6 +106,8 @@ __all__ = [
     "Swiglu",
     "Swish",
     "Tanh",
+    "additive_attention",
+    "additive_attention_weights",
     "affine",
     "affine_norm_relu",
     "affine_relu",

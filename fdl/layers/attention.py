@@ -160,7 +160,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
 
 @attention.forward
 def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
-    heads, sizes, dtype = _by_head(q, k, v, lengths), _sizes(q, k, block), wide(q, k, v)
+    heads, sizes, dtype = _by_head(q, k, v, lengths), block_sizes(q.shape, k.shape, block), wide(q, k, v)
 
     def step(carry, start):
         here = _block(heads, mask, bias, lengths, causal, start, sizes)
@@ -184,7 +184,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
 @attention.backward
 def _(residuals, dy, *, causal, scale, rate, block):
     q, k, v, mask, bias, lengths, key, y, peak, total = residuals
-    heads, sizes, dtype = _by_head(q, k, v, lengths), _sizes(q, k, block), wide(q, k, v)
+    heads, sizes, dtype = _by_head(q, k, v, lengths), block_sizes(q.shape, k.shape, block), wide(q, k, v)
     groups, share = q.shape[2] // k.shape[2], 1 / _or_one(total)
     dy_heads = _grouped(dy, groups)
     d_of_y = None if y is None else _grouped((dy.astype(dtype) * y).sum(-1, keepdims=True), groups)[..., 0]
@@ -270,23 +270,19 @@ def _matrices(a, groups):
     return a.reshape(n, *((1, 1) if heads == 1 else (heads // groups, groups)), queries, keys)
 
 
-def _sizes(q, k, block):
-    return block_sizes(q.shape[0] * q.shape[2], q.shape[1], k.shape[1], block)
-
-
 def _over_blocks(step, carry, q, k, sizes, causal):
     """carry = step(carry, (first query, first key)) over all blocks."""
     starts = block_starts(q.shape[1], k.shape[1], sizes, causal)
     if len(starts) == 1:
         return step(carry, starts[0])
-    starts = jnp.asarray(starts, int).reshape(len(starts), 2)
-    return jax.lax.scan(lambda carry, start: (step(carry, start), None), carry, starts)[0]
+    each = jnp.asarray(starts, int).reshape(len(starts), 2)
+    return jax.lax.scan(lambda carry, start: (step(carry, start), None), carry, each)[0]
 
 
 def _block(heads, mask, bias, lengths, causal, start, sizes):
     (groups, queries), keys = heads.q.shape[2:4], heads.k.shape[2]
-    rows = jnp.minimum(start[0], queries - sizes[0]) + jnp.arange(sizes[0])
-    columns = jnp.minimum(start[1], keys - sizes[1]) + jnp.arange(sizes[1])
+    rows = jax.lax.dynamic_slice_in_dim(jnp.arange(queries), start[0], sizes[0])
+    columns = jax.lax.dynamic_slice_in_dim(jnp.arange(keys), start[1], sizes[1])
     conditions = []
     if sizes[0] and queries % sizes[0]:  # the last block overlaps the one before
         conditions.append((rows >= start[0])[:, None])

@@ -8,21 +8,22 @@ SCORES = 2**18  # that a block of all matrices together may have: a megabyte of 
 SIDE = 128  # of a block, which is at least so long: below, a block costs more to begin than to compute
 
 
-def block_sizes(matrices: int, queries: int, keys: int, block: int | None) -> tuple[int, int]:
+def block_sizes(q: tuple[int, ...], k: tuple[int, ...], block: int | None) -> tuple[int, int]:
     """How many queries and keys a block has: few blocks, which overlap little.
 
     Args:
-        matrices: how many matrices of scores there are, N times heads.
-        queries, keys: the size of each.
+        q, k: the shapes [N, Tq, heads, dim] and [N, Tk, kv_heads, dim].
         block: the most queries, and the most keys, that a block may have, or None to choose them by the size of
             the problem.
 
     Example:
-        >>> block_sizes(4, 4096, 4096, None), block_sizes(256, 130, 128, None), block_sizes(4, 10, 5, 4)
-        ((256, 256), (65, 128), (4, 3))
-        >>> block_sizes(64, 1, 10_000, None)
-        (1, 3334)
+        >>> block_sizes((1, 4096, 4, 32), (1, 4096, 4, 32), None), block_sizes((8, 1, 8, 64), (8, 10_000, 2, 64), None)
+        ((256, 256), (1, 3334))
+        >>> block_sizes((1, 10, 4, 32), (1, 5, 4, 32), 4)
+        (4, 3)
     """
+    (n, queries, heads, _), keys = q, k[1]
+    matrices = n * heads
     side = SIDE if block is None else block
     while block is None and side < max(queries, keys) and matrices * (2 * side) ** 2 <= SCORES:
         side *= 2

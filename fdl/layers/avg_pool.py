@@ -23,7 +23,18 @@ import jax.numpy as jnp
 
 from fdl.layers.checks import check_floats
 from fdl.layers.rule_layer import RuleLayer
-from fdl.layers.taps import check_images, collected, pool_windows, positions_inside, seen, stages, taps
+from fdl.layers.taps import (
+    check_images,
+    collected,
+    many_taps,
+    once,
+    overlap,
+    pool_windows,
+    positions_inside,
+    seen,
+    stages,
+    taps,
+)
 from fdl.rule import rule, wide
 from fdl.windows import Padding
 
@@ -68,7 +79,6 @@ def avg_pool(
         [2.0, 3.0]
     """
     laid = pool_windows("avg_pool", x.shape[1:-1], window, stride, padding)
-
     x_wide = x.astype(wide(x))
     n = math.prod(laid.kernel) if count_padding else _window_sum(jnp.ones_like(x_wide[:1, ..., :1]), laid)
     return (_window_sum(x_wide, laid) / n).astype(x.dtype)
@@ -84,21 +94,24 @@ def _(x, window, *, stride, padding, count_padding):
 @avg_pool.forward
 def _(x, window, *, stride, padding, count_padding):
     laid = pool_windows("avg_pool", x.shape[1:-1], window, stride, padding)
-    x_wide = x.astype(wide(x))
-    y = sum(taps(x_wide, laid, 0)) if math.prod(laid.kernel) <= 16 else _window_sum(x_wide, laid)
-    return (y / _seen(laid, x.shape[1:-1], count_padding)).astype(x.dtype), x[..., :0]
+    summed = functools.partial(_summed, laid)
+    total = once(summed, x) if overlap(laid) else summed(x)
+    y = total / math.prod(laid.kernel) * _weight(laid, x.shape[1:-1], count_padding)
+    return y.astype(x.dtype), x[..., :0]
 
 
 @avg_pool.backward
 def _(x, dy, *, window, stride, padding, count_padding):
     sizes = x.shape[1:-1]
     laid = pool_windows("avg_pool", sizes, window, stride, padding)
+    # y = sum of taps / n, with 1 / n = weight / taps
+    shared = functools.partial(_shared, laid, sizes, count_padding)
+    return (once(shared, dy) if overlap(laid) else shared(dy),)
 
-    # y = sum of taps / n
-    dx = dy.astype(wide(dy)) / _seen(laid, sizes, count_padding)
-    for stage, before in reversed(list(stages(laid, sizes))):
-        dx = collected(functools.partial(_share, stage), stage, before, dx)
-    return (dx,)
+
+def _summed(laid, x):
+    x = x.astype(wide(x))
+    return _window_sum(x, laid) if many_taps(laid) else sum(taps(x, laid, 0))
 
 
 def _window_sum(x, laid):
@@ -106,15 +119,23 @@ def _window_sum(x, laid):
     return jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, *laid.kernel, 1), (1, *laid.stride, 1), around)
 
 
+def _shared(laid, sizes, count_padding, dy):
+    """For every position, the sum of its shares in the windows that lie on it."""
+    dx = dy.astype(wide(dy)) * _weight(laid, sizes, count_padding)
+    for stage, before in reversed(stages(laid, sizes)):
+        dx = collected(functools.partial(_share, stage), stage, before, dx)
+    return dx / math.prod(laid.kernel)
+
+
 def _share(laid, number, dy):
     return jnp.where(number < math.prod(laid.kernel), dy, 0)
 
 
-def _seen(laid, sizes, count_padding):
-    """How many positions each window sees, as one number where it is the same for all."""
+def _weight(laid, sizes, count_padding):
+    """How many times more a position counts in each window than it would if all taps were positions."""
     if count_padding or not any(map(any, laid.padding)):
-        return math.prod(laid.kernel)
-    return positions_inside(laid, sizes)
+        return 1
+    return math.prod(laid.kernel) / positions_inside(laid, sizes)
 
 
 class AvgPool(RuleLayer):

@@ -100,7 +100,9 @@ def _(residuals, upstream, *, eps):
     n = math.prod(x.shape[:-1])
     # 5. y = gamma xhat + beta
     dbeta = jnp.sum(dy, rows, dtype=wide(dy))
-    dgamma = r * jnp.sum(dy * (x - mean), rows)  # r last: xhat at full size would be kept from the forward pass
+    # Without this barrier XLA would keep the x - mean of the forward pass until here, instead of computing it again.
+    again, _ = jax.lax.optimization_barrier((mean, dbeta))
+    dgamma = jnp.sum(r * jnp.sum(dy * (x - again), rows[1:]), 0)
     # 4. xhat = (x - mean) r      3. r = 1 / sqrt(var + eps)
     dvar = dvar - gamma * dgamma * r**2 / 2
     dmean = dmean - gamma * dbeta * r

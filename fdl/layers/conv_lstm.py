@@ -123,8 +123,8 @@ def _to_weight(x, dy, w):
 
 def _images(x, w):
     """All axes before the spatial ones as one."""
-    inner = x.shape[x.ndim - w.ndim + 1 :]
-    return x.reshape(math.prod(x.shape[: x.ndim - len(inner)]), *inner)
+    image = 1 - w.ndim
+    return x.reshape(math.prod(x.shape[:image]), *x.shape[image:])
 
 
 def _same(size):

@@ -139,12 +139,11 @@ def _back(gates, before, dafter):
     dh, dc = dafter
     t = jnp.tanh(f * c + i * g)
     # h' = o t      t = tanh(c')
-    do = dh * t
     dc = dc + dh * o * (1 - t**2)
     # c' = f c + i g
-    df, di, dg = dc * c, dc * g, dc * i
+    dgates = join(dc * g, dc * c, dh * t, dc * i)
     # i, f, o = sigmoid(z)      g = tanh(z)
-    dz = join(di * i * (1 - i), df * f * (1 - f), do * o * (1 - o), dg * (1 - g**2))
+    dz = dgates * join(*(s - s**2 for s in (i, f, o)), 1 - g**2)
     return dz, dz, (0, dc * f)
 
 

@@ -39,6 +39,7 @@ from fdl.layers.taps import (
     check_images,
     collected,
     first_inside,
+    once,
     padded,
     pool_windows,
     seen,
@@ -100,13 +101,14 @@ def _(x, window, *, stride, padding):
 def _(x, window, *, stride, padding):
     laid = _laid(x, window, stride, padding)
     y = _largest(x, laid)
-    return y, (_winner(x, laid), x[..., :0])  # and the sizes of x, in no bytes
+    return y, (once(lambda x: _winner(x, laid), x), x[..., :0])  # and the sizes of x, in no bytes
 
 
 @max_pool.backward
 def _(remembered, dy, *, window, stride, padding):
     winner, x = remembered
     # y = x at the winner
+    dy = once(lambda dy: dy, dy)
     return (_placed(dy, winner, _laid(x, window, stride, padding), x.shape[1:-1]),)
 
 
@@ -256,8 +258,7 @@ def _winner(x, laid):
             found = jnp.where((tap == y) | jnp.isnan(tap), np.array(number * count, dtype) + earlier, found)
         x, winner, count = y, found, count * math.prod(stage.kernel)
     winner = jnp.maximum(winner, first_inside(laid).astype(dtype))
-    # XLA repeats what is cheap where it is used, and would keep x for that instead of the winner. Remainders it keeps.
-    return jax.lax.rem(winner, jnp.full_like(winner, np.iinfo(dtype).max))
+    return winner
 
 
 def _placed(values, index, laid, sizes):

@@ -28,7 +28,7 @@ from fdl.initializers import Initializer, glorot_uniform, zeros
 from fdl.layer import Layer, Tree
 from fdl.layers.affine import affine
 from fdl.layers.attention import attention
-from fdl.layers.positions import rotary
+from fdl.layers.rotary import rotary
 
 
 class MultiHeadAttention(Layer):
@@ -89,8 +89,8 @@ class MultiHeadAttention(Layer):
 
     def init(self, key: jax.Array, x: Any, context: Any = None, *_: Any, **__: Any) -> tuple[Tree, Tree]:
         if len(x.shape) != 3 or (context is not None and len(context.shape) != 3):
-            shapes = [list(a.shape) for a in (x, context) if a is not None]
-            raise InputError(f"MultiHeadAttention expects inputs of shape [N, T, C], got {shapes}")
+            got = [list(a.shape) for a in (x, context) if a is not None]
+            raise InputError(f"MultiHeadAttention expects inputs of shape [N, T, C], got {got}")
         features = x.shape[-1]
         if self.dim is None and features % self.heads:
             raise InputError(f"MultiHeadAttention divides {features} features among {self.heads} heads: give a dim")
@@ -133,11 +133,13 @@ class MultiHeadAttention(Layer):
     def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
         q, k, v = params["q"], params["k"], params["v"]
         if context is not None:
-            return tuple(affine(a, p["w"], p.get("b")) for a, p in ((x, q), (context, k), (context, v)))  # type: ignore
+            q, k, v = (affine(a, p["w"], p.get("b")) for a, p in ((x, q), (context, k), (context, v)))
+            return q, k, v
         w = jnp.concatenate([q["w"], k["w"], v["w"]], axis=1)
         b = jnp.concatenate([q["b"], k["b"], v["b"]]) if self.bias else None
         ends = (q["w"].shape[1], q["w"].shape[1] + k["w"].shape[1])
-        return tuple(jnp.split(affine(x, w, b), ends, axis=-1))  # type: ignore[return-value]
+        q, k, v = jnp.split(affine(x, w, b), ends, axis=-1)
+        return q, k, v
 
     def _split(self, params: Tree, q: Any, k: Any, v: Any) -> tuple[Any, ...]:
         """The features of each head on an axis of their own."""

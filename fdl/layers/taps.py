@@ -145,10 +145,51 @@ def collected(term: Callable[..., jax.Array], laid: Windows, sizes: Sequence[int
         number, exists, seen = np.zeros(1, int), np.ones(1, bool), arrays
         for axis, ((window, tap, there), k) in enumerate(zip(choice, laid.kernel, strict=True), start=1):
             number, exists = number[..., None] * k + tap, exists[..., None] & there
-            seen = tuple(jnp.take(array, window, axis, mode="clip") for array in seen)
+            seen = tuple(_picked(array, window, axis) for array in seen)
         number = np.where(exists, number, math.prod(laid.kernel)).astype(tap_dtype(laid))
         total = total + term(number[0, ..., None], *seen)
     return total
+
+
+def once(compute: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
+    """compute(*arrays), from arrays that are written out before, and written out itself.
+
+    XLA fuses what is cheap into each of the operations that use it: a picture of which every position is used in
+    nine windows would be computed nine times, from what it is made of in its turn, and what a forward pass has
+    remembered would be computed again in the backward pass, from what it was to be remembered instead of. Its CPU
+    compiler takes optimization barriers away before it fuses, but it does not look into a branch that it cannot
+    choose, so here is one.
+
+    Example:
+        >>> once(jnp.square, jnp.arange(3.0)).tolist()
+        [0.0, 1.0, 4.0]
+    """
+
+    def never(*arrays: jax.Array) -> jax.Array:
+        zero = jnp.sum(arrays[0][:0])  # one that varies over the same devices
+        return jax.tree.map(lambda y: jnp.full(y.shape, zero, y.dtype), jax.eval_shape(compute, *arrays))
+
+    return jax.lax.cond(jax.lax.rng_uniform(0.0, 1.0, ()) < 2, compute, never, *arrays)
+
+
+def overlap(laid: Windows) -> bool:
+    """Whether some position may be in several windows.
+
+    Example:
+        >>> overlap(windows("", (8,), 2, stride=2)), overlap(windows("", (8,), 3, stride=2))
+        (False, True)
+    """
+    return any(k > s for k, s in zip(laid.kernel, laid.stride, strict=True))
+
+
+def many_taps(laid: Windows) -> bool:
+    """Whether a window has more taps than are well written out one by one.
+
+    Example:
+        >>> many_taps(windows("", (9, 9), 4)), many_taps(windows("", (9, 9), 5))
+        (False, True)
+    """
+    return math.prod(laid.kernel) > 16
 
 
 def stages(laid: Windows, sizes: Sequence[int]) -> list[tuple[Windows, tuple[int, ...]]]:
@@ -164,7 +205,7 @@ def stages(laid: Windows, sizes: Sequence[int]) -> list[tuple[Windows, tuple[int
         1
     """
     seen, result = tuple(sizes), []
-    if math.prod(laid.kernel) <= 16:
+    if not many_taps(laid):
         return [(laid, seen)]
     for axis in reversed(range(len(seen))):
         kernel, stride, padding = [1] * len(seen), [1] * len(seen), [(0, 0)] * len(seen)
@@ -221,6 +262,14 @@ def seen(laid: Windows) -> tuple[tuple[int, int, int], ...]:
         ((3, 2, 1), (3, 2, 1))
     """
     return tuple(zip(laid.kernel, laid.stride, laid.dilation, strict=True))
+
+
+def _picked(x: jax.Array, index: np.ndarray, axis: int) -> jax.Array:
+    """x at these positions of an axis, or at the nearest that are there."""
+    times, rest = divmod(len(index), x.shape[axis])
+    if rest == 0 and (index == np.arange(len(index)) // times).all():
+        return jnp.repeat(x, times, axis)  # for which XLA does not turn the layout, as it may for others
+    return jnp.take(x, index, axis, mode="clip")
 
 
 def _pad(x: jax.Array, pairs: Sequence[tuple[int, int]], fill: float) -> jax.Array:

@@ -126,7 +126,7 @@ class DecoderBlock(Combinator):
 
 def _with_norms(sublayers: dict[str, Layer], norm: Layer, rate: float) -> dict[str, Layer]:
     """Sublayers by name, and what stands around each."""
-    children = {}
+    children: dict[str, Layer] = {}
     for name, layer in sublayers.items():
         children |= {name: layer, f"{name}_norm": norm}
         if rate:

@@ -5,7 +5,9 @@ A new rule is a new row, in the file of its family.
 
 from tests.cases import (
     activation,
+    additive_attention,
     affine,
+    attention,
     batch_norm,
     classification,
     conv,
@@ -24,13 +26,16 @@ from tests.cases import (
     pool,
     regression,
     resize,
+    rotary,
     sandwich,
     softmax,
 )
 
 CASES = [
     *activation.CASES,
+    *additive_attention.CASES,
     *affine.CASES,
+    *attention.CASES,
     *batch_norm.CASES,
     *classification.CASES,
     *conv.CASES,
@@ -49,6 +54,7 @@ CASES = [
     *pool.CASES,
     *regression.CASES,
     *resize.CASES,
+    *rotary.CASES,
     *sandwich.CASES,
     *softmax.CASES,
 ]

@@ -62,7 +62,7 @@ def case(name, arguments, p, smooth=True, **choices):
 
 
 CASES = [
-    case("blocks", arguments(3, 4), "3,4", block=2),
+    case("blocks", arguments(5, 3), "5,3", block=2),
     case("one block", arguments(2, 3), "2,3"),
     case("masked", masked, "2,4", smooth=False, block=1),
     case("one query, two keys", arguments(1, 2, hidden=1, dim=1), "1,2"),

@@ -112,15 +112,6 @@ CASES = [
         remembers=("uint8[5,2,6,2]", "float32[5,4,5,0]"),
         smooth=False,
     ),
-    Case(
-        "256 taps",
-        max_pool,
-        anywhere(520, 1),
-        max_formula,
-        {"window": 256},
-        remembers=("uint16[5,2,1]", "float32[5,520,0]"),
-        smooth=False,
-    ),
     Case("tiles", max_unpool, to_place(2, 2, 2, numbers=4), unpool_formula, {"size": (5, 4), **TILES}, ("y", "index")),
     Case(
         "overlap of one axis",
