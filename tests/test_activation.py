@@ -14,10 +14,11 @@ from fdl.layers.rule_layer import RuleLayer
 KEY = jax.random.key(0)
 X = jnp.linspace(-3, 3, 24).reshape(2, 3, 4)
 
+FAMILIES = ["activation", "gated", "hard_activation", "maxout", "saturating", "self_gated", "softmax"]
 LAYERS = [
     layer(2) if name == "Maxout" else layer()
     for name, layer in inspect.getmembers(layers, inspect.isclass)
-    if issubclass(layer, RuleLayer)
+    if issubclass(layer, RuleLayer) and layer.__module__.removeprefix("fdl.layers.") in FAMILIES
 ]
 by_layer = pytest.mark.parametrize("layer", LAYERS, ids=repr)
 

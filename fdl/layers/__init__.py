@@ -9,6 +9,7 @@ from fdl.layers.avg_pool import AvgPool, avg_pool
 from fdl.layers.batch_norm import BatchNorm, batch_norm, batch_norm_inference
 from fdl.layers.combinators import Concat, Parallel, Residual, Serial
 from fdl.layers.conv import Conv, DepthwiseConv, SeparableConv, conv
+from fdl.layers.conv_lstm import ConvLSTM, conv_lstm
 from fdl.layers.conv_norm import ConvNormRelu, conv_norm_relu
 from fdl.layers.conv_transpose import ConvTranspose, conv_transpose
 from fdl.layers.dropout import Dropout, DropPath, SpatialDropout, drop_path, dropout, spatial_dropout
@@ -17,8 +18,10 @@ from fdl.layers.gated import Geglu, Glu, Swiglu, geglu, glu, swiglu
 from fdl.layers.global_pool import GlobalAvgPool, GlobalMaxPool, global_avg_pool, global_max_pool
 from fdl.layers.graph_convolution import GraphAttention, GraphConv
 from fdl.layers.group_norm import GroupNorm, InstanceNorm, group_norm, instance_norm
+from fdl.layers.gru import GRU, gru, gru_step
 from fdl.layers.hard_activation import HardSigmoid, HardSwish, hard_sigmoid, hard_swish
 from fdl.layers.layer_norm import LayerNorm, RMSNorm, layer_norm, rms_norm
+from fdl.layers.lstm import LSTM, lstm, lstm_step
 from fdl.layers.max_pool import MaxPool, max_pool, max_pool_index, max_unpool
 from fdl.layers.maxout import Maxout, maxout
 from fdl.layers.message_passing import MessagePassing, OnNodes, Readout
@@ -28,8 +31,10 @@ from fdl.layers.one_hot import one_hot
 from fdl.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle, pixel_shuffle, pixel_unshuffle
 from fdl.layers.positional_encoding import LearnedPositions, PositionalEncoding
 from fdl.layers.positions import sinusoidal_positions
+from fdl.layers.recurrent import Bidirectional, Stacked, reverse_sequences
 from fdl.layers.repeat import Repeat
 from fdl.layers.resize import Resize, resize
+from fdl.layers.rnn import RNN, rnn, rnn_step
 from fdl.layers.rotary import rotary
 from fdl.layers.sandwich import AffineNormRelu, AffineRelu, affine_norm_relu, affine_relu
 from fdl.layers.saturating import Elu, Selu, Sigmoid, Softplus, Tanh, elu, selu, sigmoid, softplus, tanh
@@ -42,15 +47,20 @@ from fdl.layers.transformer import DecoderBlock, EncoderBlock, feed_forward
 from fdl.layers.wrapper import Cast, Remat
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdditiveAttention",
     "Affine",
     "AffineNormRelu",
     "AffineRelu",
     "AvgPool",
     "BatchNorm",
+    "Bidirectional",
     "Cast",
     "Concat",
     "Conv",
+    "ConvLSTM",
     "ConvNormRelu",
     "ConvTranspose",
     "DecoderBlock",
@@ -103,6 +113,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "SpatialDropout",
+    "Stacked",
     "Swiglu",
     "Swish",
     "Tanh",
@@ -116,6 +127,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_inference",
     "conv",
+    "conv_lstm",
     "conv_norm_relu",
     "conv_transpose",
     "drop_path",
@@ -130,12 +142,16 @@ __all__ = [
     "global_max_pool",
     "glu",
     "group_norm",
+    "gru",
+    "gru_step",
     "hard_sigmoid",
     "hard_swish",
     "instance_norm",
     "layer_norm",
     "leaky_relu",
     "log_softmax",
+    "lstm",
+    "lstm_step",
     "max_pool",
     "max_pool_index",
     "max_unpool",
@@ -149,7 +165,10 @@ __all__ = [
     "prelu",
     "relu",
     "resize",
+    "reverse_sequences",
     "rms_norm",
+    "rnn",
+    "rnn_step",
     "rotary",
     "scatter_max",
     "scatter_mean",

@@ -135,7 +135,7 @@ def _back(gates, before, dafter):
     dn = dh * (1 - u)
     du = dh * (h - n)
     # n = tanh(a_n + r s)      u = sigmoid(a_u + q_u)      r = sigmoid(a_r + q_r)
-    da_n = dn * (1 - n**2)
+    da_n = dn * (1 - n) * (1 + n)
     da_u = du * u * (1 - u)
     da_r = da_n * s * r * (1 - r)
     da = join(da_r, da_u, da_n)

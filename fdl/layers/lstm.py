@@ -11,9 +11,10 @@ One step backwards, with dh and dc all that arrives at h' and c', and t = tanh(c
     df = dc c       di = dc g       dg = dc i       and dc f goes to the cell one step before
     dz = (di i (1 - i), df f (1 - f), do o (1 - o), dg (1 - g^2))
 
-since sigmoid' = s (1 - s) and tanh' = 1 - tanh^2. dz reaches h, x, wx, wh and b through the products, which
-`fdl.layers.through_time` takes care of. Along the cell, the gradient is multiplied by f alone: where f stays close
-to one, nothing vanishes. c' is not remembered but computed again, as f c + i g.
+since sigmoid' = s (1 - s) and tanh' = 1 - tanh^2, computed as (1 - tanh) (1 + tanh), which loses nothing where tanh
+is close to one. dz reaches h, x, wx, wh and b through the products, which `fdl.layers.through_time` takes care of.
+Along the cell, the gradient is multiplied by f alone: where f stays close to one, nothing vanishes. c' is not
+remembered but computed again, as f c + i g.
 
 Truncated backpropagation through time. A sequence too long to be differentiated at once (a book) is trained on
 in windows. Each starts from the state that the last one ended in, as a constant, so that the state remembers
@@ -139,11 +140,11 @@ def _back(gates, before, dafter):
     dh, dc = dafter
     t = jnp.tanh(f * c + i * g)
     # h' = o t      t = tanh(c')
-    dc = dc + dh * o * (1 - t**2)
+    dc = dc + dh * o * (1 - t) * (1 + t)
     # c' = f c + i g
     dgates = join(dc * g, dc * c, dh * t, dc * i)
     # i, f, o = sigmoid(z)      g = tanh(z)
-    dz = dgates * join(*(s - s**2 for s in (i, f, o)), 1 - g**2)
+    dz = dgates * join(*(s * (1 - s) for s in (i, f, o)), (1 - g) * (1 + g))
     return dz, dz, (0, dc * f)
 
 

@@ -30,7 +30,6 @@ Keys' parameter a = -3/4 in the place of -1/2, which does not give back a straig
 Source: Keys, "Cubic convolution interpolation for digital image processing" (1981).
 """
 
-import functools
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -99,9 +98,7 @@ def _(x, size, method):
 
 @resize.forward
 def _(x, size, method):
-    if method == "nearest":
-        return resize.reference(x, size, method), x[..., :0]
-    y = x.astype(wide(x))
+    y = x.astype(wide(x)) if jnp.issubdtype(x.dtype, jnp.floating) else x
     for axis, (n, m) in _axes(x, size):
         rows, columns, weights = _entries(n, m, method)
         y = _summed(y, axis, rows, columns, weights, m)
@@ -150,17 +147,15 @@ def _outer(t):
 
 def _summed(x, axis, rows, columns, weights, size):
     """y[row] = sum of weight x[column] over the entries, along one axis that becomes ``size`` long."""
-    order = np.argsort(rows, kind="stable")
-    rows, columns, weights = rows[order], columns[order], weights[order]
-    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)  # of each entry in its row
-    picked, factor = np.zeros((max(rank) + 1, size), int), np.zeros((max(rank) + 1, size))
-    picked[rank, rows], factor[rank, rows] = columns, weights
-
-    def term(picked, factor):
+    total = 0
+    while rows.size:
+        some = np.unique(rows, return_index=True)[1]  # one entry of every row that still has some
+        picked, factor = np.zeros(size, int), np.zeros(size)
+        picked[rows[some]], factor[rows[some]] = columns[some], weights[some]
         factor = jnp.asarray(factor, x.dtype).reshape(size, *(1 for _ in x.shape[axis + 1 :]))
-        return jnp.where(factor == 0, 0, factor * jnp.take(x, picked, axis, mode="clip"))
-
-    return functools.reduce(jnp.add, map(term, picked, factor))
+        total = total + jnp.where(factor == 0, 0, factor * jnp.take(x, picked, axis, mode="clip"))
+        rows, columns, weights = (np.delete(entries, some) for entries in (rows, columns, weights))
+    return total
 
 
 def _check_method(method):

@@ -118,7 +118,7 @@ def _advance(h, before):
 def _tanh_back(h, before, dafter):
     # h = tanh(z)
     (dh,) = dafter
-    dz = dh * (1 - h**2)
+    dz = dh * (1 - h) * (1 + h)
     return dz, dz, (0,)
 
 

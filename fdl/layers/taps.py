@@ -141,11 +141,12 @@ def collected(term: Callable[..., jax.Array], laid: Windows, sizes: Sequence[int
         steps = [(last - q, tap + q * s) for q in range(-(-k // s))]
         on_axis.append([(o, t, (o >= 0) & (o < out) & (t < k)) for o, t in steps])
     total: Any = 0
-    for choice in itertools.product(*on_axis):
+    terms = list(itertools.product(*on_axis))
+    for choice in terms:
         number, exists, seen = np.zeros(1, int), np.ones(1, bool), arrays
         for axis, ((window, tap, there), k) in enumerate(zip(choice, laid.kernel, strict=True), start=1):
             number, exists = number[..., None] * k + tap, exists[..., None] & there
-            seen = tuple(_picked(array, window, axis) for array in seen)
+            seen = tuple(_picked(array, window, axis, repeat=len(terms) == 1) for array in seen)
         number = np.where(exists, number, math.prod(laid.kernel)).astype(tap_dtype(laid))
         total = total + term(number[0, ..., None], *seen)
     return total
@@ -264,11 +265,11 @@ def seen(laid: Windows) -> tuple[tuple[int, int, int], ...]:
     return tuple(zip(laid.kernel, laid.stride, laid.dilation, strict=True))
 
 
-def _picked(x: jax.Array, index: np.ndarray, axis: int) -> jax.Array:
-    """x at these positions of an axis, or at the nearest that are there."""
+def _picked(x: jax.Array, index: np.ndarray, axis: int, repeat: bool) -> jax.Array:
+    """x at these positions of an axis, or at the nearest that are there; by repeating each of them, where possible."""
     times, rest = divmod(len(index), x.shape[axis])
-    if rest == 0 and (index == np.arange(len(index)) // times).all():
-        return jnp.repeat(x, times, axis)  # for which XLA does not turn the layout, as it may for others
+    if repeat and rest == 0 and (index == np.arange(len(index)) // times).all():
+        return jnp.repeat(x, times, axis)  # XLA turns the layout of what it picks, which costs a copy where that is all
     return jnp.take(x, index, axis, mode="clip")
 
 
