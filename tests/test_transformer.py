@@ -74,7 +74,7 @@ def by_heads(params, x, context, heads, kv_heads, allowed):
         (MultiHeadAttention(2), (CONTEXT, jnp.array([1, 7])), lambda n, t, s: s < [1, 7][n]),
         (MultiHeadAttention(2), (None, None, jnp.eye(5, dtype=bool)), lambda n, t, s: s == t),
     ],
-    ids=str,
+    ids=["all", "causal", "shared-keys", "lengths", "context", "mask"],
 )
 def test_multi_head_attention_is_attention_by_each_head(layer, inputs, allowed):
     params, state = started(layer, X, *inputs)

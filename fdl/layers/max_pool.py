@@ -212,14 +212,14 @@ def _(index, dx, *, size, window, stride, padding):
 
 def _position(index, laid, sizes):
     """Where the tap of each window lies among all positions, and whether it exists and is no padding."""
-    position, exists, scale = 0, True, 1
-    for axis, (k, s, (low, _), out, n) in reversed(list(enumerate(zip(*laid[:3], laid.output, sizes, strict=True)))):
-        index, tap = jnp.divmod(index, k)
-        start = (s * np.arange(out) - low).reshape(out, *(1 for _ in sizes[axis:]))
-        along = start + tap.astype(int)
+    position, exists = 0, index < math.prod(laid.kernel)
+    taps_on = jnp.unravel_index(index.astype(int), laid.kernel)
+    axes = zip(taps_on, laid.stride, laid.padding, laid.output, sizes, strict=True)
+    for axis, (tap, s, (low, _), out, n) in enumerate(axes):
+        along = (s * np.arange(out) - low).reshape(out, *(1 for _ in sizes[axis:])) + tap
         exists = exists & (along >= 0) & (along < n)
-        position, scale = position + scale * along, scale * n
-    return jnp.where(exists & (index == 0), position, 0), exists & (index == 0)
+        position = position * n + along
+    return jnp.where(exists, position, 0), exists
 
 
 def _as_rows(x):
@@ -249,16 +249,15 @@ _larger.defjvps(  # JAX's own derivative splits a tie in halves
 
 def _winner(x, laid):
     """The number of the first tap that is the largest, or NaN; of ties with padding, the first that is no padding."""
-    dtype = tap_dtype(laid)
-    winner, count = jnp.zeros(x.shape, dtype), 1
+    winner = jnp.zeros(x.shape, tap_dtype(laid))
     for stage, _ in stages(laid, x.shape[1:-1]):
-        y, found = _largest(x, stage), jnp.zeros((), dtype)
-        seen = zip(taps(*padded(x, stage, -jnp.inf), 0), taps(winner, stage, 0), strict=True)
-        for number, (tap, earlier) in reversed(list(enumerate(seen))):
-            found = jnp.where((tap == y) | jnp.isnan(tap), np.array(number * count, dtype) + earlier, found)
-        x, winner, count = y, found, count * math.prod(stage.kernel)
-    winner = jnp.maximum(winner, first_inside(laid).astype(dtype))
-    return winner
+        y, found = _largest(x, stage), jnp.zeros_like(winner, shape=())
+        seen = zip(np.ndindex(*stage.kernel), taps(*padded(x, stage, -jnp.inf), 0), taps(winner, stage, 0), strict=True)
+        for at, tap, earlier in reversed(list(seen)):
+            number = np.array(np.ravel_multi_index(at, laid.kernel), winner.dtype)
+            found = jnp.where((tap == y) | jnp.isnan(tap), number + earlier, found)
+        x, winner = y, found
+    return jnp.maximum(winner, first_inside(laid).astype(winner.dtype))
 
 
 def _placed(values, index, laid, sizes):

@@ -147,13 +147,13 @@ def _outer(t):
 
 def _summed(x, axis, rows, columns, weights, size):
     """y[row] = sum of weight x[column] over the entries, along one axis that becomes ``size`` long."""
-    total = 0
+    total: Any = 0
     while rows.size:
         some = np.unique(rows, return_index=True)[1]  # one entry of every row that still has some
         picked, factor = np.zeros(size, int), np.zeros(size)
         picked[rows[some]], factor[rows[some]] = columns[some], weights[some]
-        factor = jnp.asarray(factor, x.dtype).reshape(size, *(1 for _ in x.shape[axis + 1 :]))
-        total = total + jnp.where(factor == 0, 0, factor * jnp.take(x, picked, axis, mode="clip"))
+        scale = jnp.asarray(factor, x.dtype).reshape(size, *(1 for _ in x.shape[axis + 1 :]))
+        total = total + jnp.where(scale == 0, 0, scale * jnp.take(x, picked, axis, mode="clip"))
         rows, columns, weights = (np.delete(entries, some) for entries in (rows, columns, weights))
     return total
 

@@ -73,7 +73,7 @@ def anywhere(*shape):
 
 
 def ties(*shape):
-    return lambda rng, n: {"x": rng.integers(2, size=(n, *shape)).astype(float)}
+    return lambda rng, n: {"x": rng.choice([0, 1, np.inf], size=(n, *shape))}
 
 
 def to_place(*shape, numbers):
