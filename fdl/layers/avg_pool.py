@@ -96,15 +96,14 @@ def _(x, window, *, stride, padding, count_padding):
     laid = pool_windows("avg_pool", x.shape[1:-1], window, stride, padding)
     summed = functools.partial(_summed, laid)
     total = once(summed, x) if overlap(laid) else summed(x)
-    y = total / math.prod(laid.kernel) * _weight(laid, x.shape[1:-1], count_padding)
-    return y.astype(x.dtype), x[..., :0]
+    return (total / _count(laid, x.shape[1:-1], count_padding)).astype(x.dtype), x[..., :0]
 
 
 @avg_pool.backward
 def _(x, dy, *, window, stride, padding, count_padding):
     sizes = x.shape[1:-1]
     laid = pool_windows("avg_pool", sizes, window, stride, padding)
-    # y = sum of taps / n, with 1 / n = weight / taps
+    # y = sum of taps / n
     shared = functools.partial(_shared, laid, sizes, count_padding)
     return (once(shared, dy) if overlap(laid) else shared(dy),)
 
@@ -121,21 +120,21 @@ def _window_sum(x, laid):
 
 def _shared(laid, sizes, count_padding, dy):
     """For every position, the sum of its shares in the windows that lie on it."""
-    dx = dy.astype(wide(dy)) * _weight(laid, sizes, count_padding)
+    dx = dy.astype(wide(dy)) / _count(laid, sizes, count_padding)
     for stage, before in reversed(stages(laid, sizes)):
         dx = collected(functools.partial(_share, stage), stage, before, dx)
-    return dx / math.prod(laid.kernel)
+    return dx
 
 
 def _share(laid, number, dy):
     return jnp.where(number < math.prod(laid.kernel), dy, 0)
 
 
-def _weight(laid, sizes, count_padding):
-    """How many times more a position counts in each window than it would if all taps were positions."""
+def _count(laid, sizes, count_padding):
+    """How many positions each window takes the mean of."""
     if count_padding or not any(map(any, laid.padding)):
-        return 1
-    return math.prod(laid.kernel) / positions_inside(laid, sizes)
+        return math.prod(laid.kernel)
+    return positions_inside(laid, sizes)
 
 
 class AvgPool(RuleLayer):

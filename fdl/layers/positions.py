@@ -34,9 +34,8 @@ def sinusoidal_positions(length: int, dim: int) -> jax.Array:
         Vaswani et al. (2017), with sines and cosines side by side.
 
     Example:
-        >>> sinusoidal_positions(2, 4).round(2)
-        Array([[0.  , 1.  , 0.  , 1.  ],
-               [0.84, 0.54, 0.01, 1.  ]], dtype=float32)
+        >>> sinusoidal_positions(2, 4).round(2).tolist()
+        [[0.0, 1.0, 0.0, 1.0], [0.84, 0.54, 0.01, 1.0]]
     """
     if dim < 2 or dim % 2:
         raise InputError(f"sinusoidal_positions needs an even number of features, a sine and a cosine each, got {dim}")

@@ -21,7 +21,7 @@ def ties(rng, n):
 
 CASES = [
     Case("two pieces", maxout, anywhere(6), formula, choices={"pieces": 2}, remembers=("uint8[5,3]",)),
-    Case("images", maxout, anywhere(2, 3, 6), formula, choices={"pieces": 3}, remembers=("uint8[5,2,3,2]",)),
+    Case("images", maxout, anywhere(4, 3, 6), formula, choices={"pieces": 3}, remembers=("uint8[5,4,3,2]",)),
     Case("one piece", maxout, anywhere(3), formula, choices={"pieces": 1}, remembers=("uint8[5,3]",), smooth=False),
     Case(
         "256 pieces", maxout, anywhere(256), formula, choices={"pieces": 256}, remembers=("uint8[5,1]",), smooth=False
