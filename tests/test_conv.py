@@ -27,6 +27,7 @@ from fdl.layers import (
     conv,
     conv_forms,
     conv_norm_relu,
+    conv_operation,
     conv_transpose,
     network,
 )
@@ -115,9 +116,9 @@ def test_both_forms_of_every_sum_agree(seed):
 
             @jax.jit
             def elsewhere(x, w, dy, laid=laid, groups=groups, sizes=sizes):
-                dx = conv_forms._operation_input_gradient(dy, w, laid, sizes, groups)
-                dw = conv_forms._operation_weight_gradient(x, dy, laid, groups)
-                return conv_forms._operation(x, w, laid, groups), dx, dw
+                dx = conv_operation.operation_input_gradient(dy, w, laid, sizes, groups)
+                dw = conv_operation.operation_weight_gradient(x, dy, laid, groups)
+                return conv_operation.operation(x, w, laid, groups), dx, dw
 
             arrays = random(x_shape, w_shape, (x_shape[0], *laid.output, w_shape[-1]))
             for a, e in zip(on_cpu(*arrays), elsewhere(*arrays), strict=True):
@@ -129,9 +130,9 @@ def test_the_weight_gradient_of_many_examples_is_summed_in_chunks(sizes):
     with jax.enable_x64(True):
         laid = windows("", sizes, 3, padding="SAME")
         x, dy = random((9, *sizes, 1), (9, *sizes, 2))
-        assert len(x) > 2 * conv_forms.chunk_size(1024)
+        assert len(x) > 2 * conv_operation.chunk_size(1024)
         ours = conv_forms._weight_gradient_on_cpu(x, dy, laid, 1)
-        np.testing.assert_allclose(ours, conv_forms._operation_weight_gradient(x, dy, laid, 1), rtol=1e-9)
+        np.testing.assert_allclose(ours, conv_operation.operation_weight_gradient(x, dy, laid, 1), rtol=1e-9)
 
 
 TRANSPOSED = [

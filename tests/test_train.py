@@ -16,7 +16,7 @@ import pytest
 from fdl import InputError
 from fdl.layers import Affine, BatchNorm, Dropout, Flatten, Relu, Serial
 from fdl.losses import l2, softmax_cross_entropy
-from fdl.optim import Optimizer, adam, sgd
+from fdl.optim import Optimizer, adam, scale_loss, sgd
 from fdl.train import (
     accuracy,
     check_batch,
@@ -123,6 +123,18 @@ class TestTrainStep:
         after, metrics = make_train_step(objective, optimizer)(train_state, (x, labels))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), after.params, expected)
         np.testing.assert_allclose(metrics["loss"], value, rtol=1e-6)
+
+    def test_scales_the_loss_for_an_optimizer_that_takes_the_scale_out_again(self):
+        net, (x, labels) = Affine(3), make_batch()
+        objective, x = supervised(net, softmax_cross_entropy), x.reshape(len(x), -1)
+
+        def step(optimizer):
+            start = init_train_state(net, optimizer, jax.random.key(0), x)
+            return make_train_step(objective, optimizer)(start, (x, labels))
+
+        (after, metrics), (expected, unscaled) = step(scale_loss(sgd(0.1), initial=1024.0)), step(sgd(0.1))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), after.params, expected.params)
+        np.testing.assert_allclose(metrics["loss"], unscaled["loss"], rtol=1e-6)
 
     def test_learns(self, train_step, train_state):
         losses = []

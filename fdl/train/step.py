@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.layer import Layer
-from fdl.optim import Optimizer, apply_updates, update_with
+from fdl.optim import Optimizer, apply_updates, loss_scale, update_with
 from fdl.train.objective import Objective
 
 
@@ -66,7 +66,7 @@ def make_train_step(
 
     Args:
         objective: what to minimise, from `supervised` or of that form.
-        optimizer: from `fdl.optim`, or optax.
+        optimizer: from `fdl.optim`, or optax. Where it stands in `fdl.optim.scale_loss`, the loss is scaled for it.
 
     Returns:
         A pure, jitted function train_step(train_state, batch) -> (train_state, metrics). It takes over
@@ -96,8 +96,12 @@ def make_train_step(
 
     def train_step(train_state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         params, state, opt_state, key, step = train_state
-        value_and_grad = jax.value_and_grad(objective, has_aux=True)
-        (value, (state, metrics)), grads = value_and_grad(params, state, batch, step_key(train_state))
+
+        def scaled(params: Any) -> Any:
+            value, after = objective(params, state, batch, step_key(train_state))
+            return value * loss_scale(opt_state).astype(jnp.result_type(value)), (value, after)
+
+        grads, (value, (state, metrics)) = jax.grad(scaled, has_aux=True)(params)
         updates, opt_state = update_with(optimizer, grads, opt_state, params, value=value)
         params = apply_updates(params, updates)
         return TrainState(params, state, opt_state, key, step + 1), {"loss": value, **metrics}

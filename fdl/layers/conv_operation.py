@@ -1,0 +1,127 @@
+"""The sums of `fdl.layers.conv_forms` by XLA's own operation, which has a form for each of the three."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from fdl.rule import wide
+from fdl.windows import Windows
+
+_SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
+
+
+def operation(x, w, laid, groups):
+    """y: x under the window w."""
+    axes = _SPATIAL[len(laid.kernel)]
+    return _conv(
+        x,
+        w,
+        (f"N{axes}C", f"{axes}IO", f"N{axes}C"),
+        window_strides=laid.stride,
+        padding=laid.padding,
+        rhs_dilation=laid.dilation,
+        feature_group_count=groups,
+    )
+
+
+def operation_input_gradient(dy, w, laid, sizes, groups):
+    """dx: dy, with its stride written out as zeros, under the mirrored window, channels in and out exchanged."""
+    axes = _SPATIAL[len(laid.kernel)]
+    *kernel, ins, outs = w.shape
+    exchanged = jnp.swapaxes(_flipped(w).reshape(*kernel, ins, groups, outs // groups), -3, -1)
+    return _conv(
+        dy,
+        exchanged.reshape(*kernel, outs // groups, groups * ins),
+        (f"N{axes}C", f"{axes}IO", f"N{axes}C"),
+        window_strides=(1,) * len(kernel),
+        padding=_mirrored(laid, sizes),
+        lhs_dilation=laid.stride,
+        rhs_dilation=laid.dilation,
+        feature_group_count=groups,
+    )
+
+
+def operation_weight_gradient(x, dy, laid, groups):
+    """dw: x under a window that is dy, dilation and stride exchanged, batch and channels exchanged."""
+    axes = _SPATIAL[len(laid.kernel)]
+    return _conv(
+        x,
+        dy,
+        (f"C{axes}N", f"I{axes}O", f"{axes}NC"),
+        window_strides=laid.dilation,
+        padding=list(_seen(laid, x.shape[1:-1])),
+        rhs_dilation=laid.stride,
+        batch_group_count=groups,
+    )
+
+
+def weight_gradient_by_chunks(x, dy, laid):
+    """The sum over chunks of examples, each with the order of axes that CPU needs, and on two axes if there is one."""
+    size = chunk_size(math.prod(laid.output))
+    chunks = len(x) // size
+
+    def of(x, dy):
+        if len(laid.kernel) == 1:
+            return _of_chunk(x[:, None], dy[:, None], on_two_axes(laid))[0]
+        return _of_chunk(x, dy, laid)
+
+    if chunks < 2:
+        return of(x, dy)
+
+    def add(chunk, total):
+        return total + of(*(jax.lax.dynamic_slice_in_dim(a, chunk * size, size) for a in (x, dy)))
+
+    rest = of(x[chunks * size :], dy[chunks * size :])
+    return jax.lax.fori_loop(0, chunks, add, rest)
+
+
+def _of_chunk(x, dy, laid):
+    # XLA exchanges the axes like this by itself, but not in loops, where it would not use its fast kernels.
+    x, dy = jnp.swapaxes(x, 0, -1), jnp.moveaxis(dy, 0, -2)
+    seen, numbers = list(_seen(laid, x.shape[1:-1])), ("NHWC", "HWIO", "NHWC")
+    dw = _conv(x, dy, numbers, window_strides=laid.dilation, padding=seen, rhs_dilation=laid.stride)
+    return jnp.moveaxis(dw, 0, -2)
+
+
+def chunk_size(outputs: int) -> int:
+    """How many examples a chunk of the weight gradient has: at least 4, and 1024 positions of dy.
+
+    Example:
+        >>> chunk_size(32 * 32), chunk_size(8 * 8), chunk_size(4 * 4)
+        (4, 16, 64)
+    """
+    return max(4, -(-1024 // outputs))
+
+
+def _seen(laid, sizes):
+    """The padding of x such that the window that is dy has as many places as the kernel has taps."""
+    for n, k, s, (low, _), d, out in zip(sizes, *laid, strict=True):
+        yield low, (k - 1) * d + (out - 1) * s + 1 - n - low
+
+
+def _conv(a, b, numbers, **options):
+    dtype = jnp.result_type(a, b)
+    return jax.lax.conv_general_dilated(
+        a.astype(dtype), b.astype(dtype), dimension_numbers=numbers, preferred_element_type=wide(a, b), **options
+    )
+
+
+def _mirrored(laid, sizes):
+    """The padding of dy, with its stride written out as zeros, under the mirrored window."""
+    pairs = []
+    for n, k, s, (low, _), d, out in zip(sizes, *laid, strict=True):
+        before = (k - 1) * d - low
+        pairs.append((before, n + (k - 1) * d - ((out - 1) * s + 1) - before))
+    return pairs
+
+
+def _flipped(w):
+    return jnp.flip(w, range(w.ndim - 2))
+
+
+def on_two_axes(laid):
+    """Windows on one axis as windows on two, the first of which has size 1."""
+    return Windows(
+        (1, *laid.kernel), (1, *laid.stride), ((0, 0), *laid.padding), (1, *laid.dilation), (1, *laid.output)
+    )
