@@ -7,9 +7,10 @@ forward pass they belong to (`fdl.rule`), optimizers are pure state transitions 
 from fdl import check, graphs, initializers, layers, losses, optim, sampling, windows
 from fdl.errors import InputError
 from fdl.fold import fold_batch_norm
-from fdl.layer import Layer, network
+from fdl.layer import Layer
 from fdl.rule import Rule, differentiation, rule
 from fdl.summary import summary
+from fdl.wiring import network
 
 __all__ = [
     "InputError",

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 
 from fdl.errors import InputError
-from fdl.layer import Combinator, Layer, Tree
+from fdl.layer import Layer, Tree
 from fdl.layers.activation import Relu
 from fdl.layers.affine import Affine
 from fdl.layers.batch_norm import BatchNorm
@@ -31,6 +31,7 @@ from fdl.layers.repeat import Repeat
 from fdl.layers.sandwich import AffineNormRelu, AffineRelu
 from fdl.layers.wrapper import Wrapper
 from fdl.rule import wide
+from fdl.wiring import Combinator
 
 Folded = tuple[Layer, Tree, Tree]
 

@@ -1,19 +1,11 @@
-"""Layers: pairs of pure functions over a parameter pytree, and the wiring that combines them.
+"""Layers: pairs of pure functions over a parameter pytree.
 
     layer.init(key, *inputs)                                   -> (params, state)
     layer.apply(params, state, *inputs, key=None, train=False) -> (output, state)
 
 ``params`` is what gradients are taken of; ``state`` is what a forward pass updates by itself. Both are
-nested dicts of arrays. A layer is a value: it holds its configuration and no arrays.
-
-A layer made of layers writes its wiring once, as a function that calls its children. `init` runs the
-wiring on shapes to see what every child is given; `apply` runs it on arrays:
-
-    @network(hidden=Affine(100), out=Affine(10))
-    def two_layer_net(net, x):
-        return net.out(relu(net.hidden(x)))
-
-`fdl.layers` has the common wirings with a name: `Serial`, `Residual`, `Concat`.
+nested dicts of arrays. A layer is a value: it holds its configuration and no arrays. `fdl.wiring` has what
+makes layers of layers.
 """
 
 import contextlib
@@ -65,7 +57,7 @@ class Layer:
 
     @property
     def children(self) -> "dict[str, Layer]":
-        """The layers that this one is made of, by name; none unless it is a `Combinator`."""
+        """The layers that this one is made of, by name; none unless it is a `fdl.wiring.Combinator`."""
         return {}
 
     def part_of(self, tree: Tree, name: str) -> Tree:
@@ -130,7 +122,7 @@ class Layer:
         """
         streams = {}
         for name, child in self.children.items():
-            with _inside(name):
+            with inside(name):
                 own = self.part_of(params, name), self.part_of(state, name)
                 streams[name] = child.begin_stream(*own, batch, length)
         return streams or state
@@ -163,200 +155,8 @@ class Layer:
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
-class Combinator(Layer):
-    """A layer made of named layers. A subclass says how they are wired, once, in `wire`.
-
-    A child's parameters are found under its name. A child that is called twice shares its parameters
-    between the calls and hands its state on from the first call to the second.
-    """
-
-    def __post_init__(self) -> None:
-        for name, child in self.children.items():
-            if not isinstance(child, Layer):
-                hint = f"; did you mean {child.__name__}()?" if isinstance(child, type) else ""
-                raise InputError(f"{type(self).__name__} is made of layers, got {child!r} as {name!r}{hint}")
-            if name.startswith("_") or name in ("key", "train"):
-                raise InputError(f"{type(self).__name__} cannot call a layer {name!r}: that name is taken")
-
-    def wire(self, net: "Net", *inputs: Any) -> Any:
-        """Computes the output by calling the children of ``net``."""
-        raise NotImplementedError(f"{type(self).__name__} does not define wire")
-
-    def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
-        shapes: dict[str, Any] = {}
-
-        def visit(name: str, child: Layer, params: Any, state: Any, *inputs: Any, **options: Any) -> Any:
-            shapes.setdefault(name, jax.tree.map(_shape_of, inputs))
-            return _begin(name, child, params, state, *inputs, **options)
-
-        def look(key: jax.Array, *inputs: Any) -> None:
-            self.wire(Net(self, {}, {}, key, True, visit), *inputs)
-
-        jax.eval_shape(look, key, *inputs)
-        params, state = {}, {}
-        for index, (name, child) in enumerate(self.children.items()):
-            with _inside(name):
-                if name not in shapes:
-                    raise InputError(f"{self.name} never calls this layer, so the shapes of its inputs are unknown")
-                params[name], state[name] = child.init(jax.random.fold_in(key, index), *shapes[name])
-        return params, state
-
-    def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        output, _, state = self.walk(_apply, params, state, *inputs, key=key, train=train)
-        return output, state
-
-    def walk(
-        self, visit: Visit, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False
-    ) -> tuple[Any, Tree, Tree]:
-        for kind, tree in (("params", params), ("state", state)):
-            if not isinstance(tree, dict):
-                raise InputError(
-                    f"{self.name} expects {kind} as the dict that its init made, got a {type(tree).__name__}: "
-                    "the arguments are apply(params, state, x, key=..., train=...)"
-                )
-            if set(tree) != set(self.children):
-                raise InputError(
-                    f"{self.name} is made of {sorted(self.children)}, but its {kind} are for {sorted(tree)}: "
-                    "they come from the init of another network"
-                )
-        net = Net(self, params, state, key, train, visit)
-        return self.wire(net, *inputs), net._params, net._state
-
-    def _init_and_apply(self, key: Any, *inputs: Any) -> tuple[Any, Tree, Tree]:
-        net = Net(self, {}, {}, key, True, _begin)
-        return self.wire(net, *inputs), net._params, net._state
-
-
-class Net:
-    """What a wiring sees: the children of its layer, each ready to be called, for one pass.
-
-    ``net.key`` and ``net.train`` are what `apply` was given, for wirings that need them themselves.
-    """
-
-    def __init__(self, layer: Combinator, params: Tree, state: Tree, key: Any, train: bool, visit: Visit):
-        self.key = key
-        self.train = train
-        self._layer = layer
-        self._children = layer.children
-        self._params = dict(params)
-        self._state = dict(state)
-        self._visit = visit
-        self._calls = 0
-
-    def __getattr__(self, name: str) -> "Child":
-        if name not in self._children:
-            raise AttributeError(f"{self._layer.name} has no layer {name!r}; it has {list(self._children)}")
-        return Child(self, name)
-
-    def __iter__(self) -> "Iterator[Child]":
-        return (Child(self, name) for name in self._children)
-
-    def _call(self, name: str, inputs: tuple[Any, ...]) -> Any:
-        child = self._children[name]
-        self._calls += 1
-        key = None if self.key is None else jax.random.fold_in(self.key, self._calls)
-        with _inside(name):
-            output, self._params[name], self._state[name] = self._visit(
-                name, child, self._params.get(name), self._state.get(name), *inputs, key=key, train=self.train
-            )
-        return output
-
-
-class Child:
-    """One child of a `Net`: call it like a function; its arrays are ``.params`` and ``.state``."""
-
-    def __init__(self, net: Net, name: str):
-        self._net = net
-        self._name = name
-
-    def __call__(self, *inputs: Any) -> Any:
-        return self._net._call(self._name, inputs)
-
-    @property
-    def params(self) -> Tree:
-        """The child's parameters, to read where they are tied."""
-        return self._read(self._net._params)
-
-    @property
-    def state(self) -> Tree:
-        """The child's state as its last call left it."""
-        return self._read(self._net._state)
-
-    def _read(self, tree: Tree) -> Tree:
-        if self._name not in tree:
-            raise InputError("call this layer before reading its arrays: init learns its shapes there", (self._name,))
-        return tree[self._name]
-
-
-class Network(Combinator):
-    """A `Combinator` whose wiring is a function; made by `network`."""
-
-    wiring: Callable[..., Any]
-    members: tuple[tuple[str, Layer], ...]
-
-    @property
-    def name(self) -> str:
-        return self.wiring.__name__
-
-    @property
-    def children(self) -> dict[str, Layer]:
-        return dict(self.members)
-
-    def wire(self, net: Net, *inputs: Any) -> Any:
-        return self.wiring(net, *inputs)
-
-    def __repr__(self) -> str:
-        children = ", ".join(f"{name}={child!r}" for name, child in self.members)
-        return f"network({children})({self.name})"
-
-
-def network(**children: Layer) -> Callable[[Callable[..., Any]], Network]:
-    """Makes a layer of a function that wires layers: for models that are not a chain.
-
-    The function receives the children as attributes of its first argument and calls them. It runs
-    on shapes in `init` (with ``train=True``, so that layers used only in training are seen too) and
-    on arrays in `apply`.
-
-    Args:
-        children: the layers, by the names under which their parameters will be found.
-
-    Raises:
-        InputError: from `init`, when the wiring never calls one of the children.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from fdl.layers import Affine, affine, network, relu
-        >>> @network(encode=Affine(2))
-        ... def tied_autoencoder(net, x):
-        ...     return affine(relu(net.encode(x)), net.encode.params["w"].T)
-        >>> params, state = tied_autoencoder.init(jax.random.key(0), jnp.ones((5, 3)))
-        >>> y, state = tied_autoencoder.apply(params, state, jnp.ones((5, 3)))
-        >>> y.shape, tied_autoencoder
-        ((5, 3), network(encode=Affine(2))(tied_autoencoder))
-    """
-    return lambda wiring: Network(wiring, tuple(children.items()))
-
-
-def _apply(name: str, child: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
-    """The visit of an ordinary pass."""
-    output, state = child.apply(params, state, *inputs, **options)
-    return output, params, state
-
-
-def _begin(name: str, child: Layer, params: Any, state: Any, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
-    """The visit of a pass that makes a child's parameters when it is called first."""
-    if params is None:
-        return child._init_and_apply(options["key"], *inputs)
-    return _apply(name, child, params, state, *inputs, **options)
-
-
-def _shape_of(array: Any) -> jax.ShapeDtypeStruct:
-    kind = jax.typeof(array)
-    return jax.ShapeDtypeStruct(kind.shape, kind.dtype)
-
-
 @contextlib.contextmanager
-def _inside(name: str) -> Iterator[None]:
+def inside(name: str) -> Iterator[None]:
     """Runs a block as the layer called ``name``: in profiles, and in what is said of its errors."""
     try:
         with jax.named_scope(name):

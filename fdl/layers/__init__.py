@@ -1,6 +1,5 @@
 """Layers and the rules they are made of: lower case is mathematics, CapWords is a layer."""
 
-from fdl.layer import network
 from fdl.layers.activation import LeakyRelu, Prelu, Relu, leaky_relu, prelu, relu
 from fdl.layers.additive_attention import AdditiveAttention, additive_attention, additive_attention_weights
 from fdl.layers.affine import Affine, affine
@@ -45,6 +44,7 @@ from fdl.layers.shape import Flatten, Reshape
 from fdl.layers.softmax import LogSoftmax, Softmax, log_softmax, softmax
 from fdl.layers.transformer import DecoderBlock, EncoderBlock, feed_forward
 from fdl.layers.wrapper import Cast, Remat
+from fdl.wiring import network
 
 __all__ = [
     "GRU",

@@ -1,6 +1,6 @@
 """The common wirings of layers: one after the other, side by side, around a shortcut.
 
-Each is written once, as what it computes; `fdl.layer.Combinator` makes init and apply of it.
+Each is written once, as what it computes; `fdl.wiring.Combinator` makes init and apply of it.
 """
 
 from collections import Counter
@@ -9,7 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.layer import Combinator, Layer, Net
+from fdl.layer import Layer
+from fdl.wiring import Combinator, Net
 
 
 class Serial(Combinator):

@@ -32,12 +32,13 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.initializers import Initializer, fans, he_normal, zeros
-from fdl.layer import Combinator, Layer, Net, Tree
+from fdl.layer import Layer, Tree
 from fdl.layers.conv_arguments import check_channels, check_conv, check_groups, init_weights
 from fdl.layers.conv_forms import convolve, input_gradient, weight_gradient
 from fdl.layers.taps import check_images, seen
 from fdl.rule import rule, wide
 from fdl.windows import Padding, Windows, windows
+from fdl.wiring import Combinator, Net
 
 _NUMBERS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 

@@ -45,9 +45,10 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.graphs import Graph, check_graph, graph_of_node
-from fdl.layer import Combinator, Layer, Net, Tree
+from fdl.layer import Layer, Tree
 from fdl.layers.scatter import gather_nodes, scatter_max, scatter_mean, scatter_sum
 from fdl.layers.segments import along_rows
+from fdl.wiring import Combinator, Net
 
 Aggregate = Literal["sum", "mean", "max"]
 AGGREGATES = {"sum": scatter_sum, "mean": scatter_mean, "max": scatter_max}

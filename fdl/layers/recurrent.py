@@ -21,10 +21,11 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.initializers import Initializer, glorot_uniform, orthogonal
-from fdl.layer import Combinator, Layer, Net, Tree
+from fdl.layer import Layer, Tree
 from fdl.layers.combinators import Serial
 from fdl.layers.through_time import check_lengths
 from fdl.rule import Rule, rule
+from fdl.wiring import Combinator, Net
 
 
 @rule

@@ -14,13 +14,14 @@ architecture" (2020), for the place of the norm; Shazeer, "GLU variants improve 
 from typing import Any
 
 from fdl.errors import InputError
-from fdl.layer import Combinator, Layer, Net
+from fdl.layer import Layer
 from fdl.layers.affine import Affine
 from fdl.layers.combinators import Serial
 from fdl.layers.dropout import Dropout
 from fdl.layers.gated import Geglu, Glu, Swiglu
 from fdl.layers.layer_norm import LayerNorm
 from fdl.layers.self_gated import Gelu
+from fdl.wiring import Combinator, Net
 
 
 def feed_forward(features: int, hidden: int, activation: Layer | None = None, rate: float = 0.0) -> Serial:
