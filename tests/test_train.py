@@ -329,7 +329,7 @@ class TestFit:
 
 
 def test_importing_brings_no_extra():
-    extras = ("rich", "matplotlib", "sklearn", "tqdm", "PIL")
+    extras = ("rich", "matplotlib", "sklearn", "tqdm", "PIL", "orbax", "tensorstore", "safetensors")
     program = f"import sys, fdl.train, fdl.data; print([name for name in {extras} if name in sys.modules])"
     command, root = [sys.executable, "-c", program], Path(__file__).parents[1]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

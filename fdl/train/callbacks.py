@@ -42,12 +42,12 @@ def early_stopping(
     """
     if patience < 1 or not min_delta >= 0:
         raise InputError(f"early_stopping needs patience >= 1 and min_delta >= 0, got {patience} and {min_delta}")
-    sign = _sign(mode)
+    sign = sign_of(mode)
 
     def stop(run: Fitted) -> str | None:
         best, since = math.inf, 0
         for record in run.history:
-            value = sign * _value(record, metric)
+            value = sign * value_of(record, metric)
             best, since = (value, 0) if value < best - min_delta or best == math.inf > value else (best, since + 1)
         return f"{metric} has not been better than {sign * best:.3g} for {since} records" if since >= patience else None
 
@@ -77,7 +77,7 @@ class KeepBest:
     """
 
     def __init__(self, metric: str = "validation_loss", mode: Mode = "min"):
-        self._metric, self._sign = metric, _sign(mode)
+        self._metric, self._sign = metric, sign_of(mode)
         self.params: Any = None
         self.state: Any = None
         self.record: Record | None = None
@@ -87,20 +87,38 @@ class KeepBest:
         record = run.history[-1]
         if run.stopped is not None and self._metric not in record:
             return  # a run that broke down was not validated
-        value = self._sign * _value(record, self._metric)
+        value = self._sign * value_of(record, self._metric)
         if not math.isnan(value) and (self.record is None or value < self._sign * self.record[self._metric]):
             train_state = run.train_state
             self.params, self.state = jax.tree.map(jnp.copy, (train_state.params, train_state.state))
             self.record = record
 
 
-def _sign(mode: str) -> float:
+def sign_of(mode: str) -> float:
+    """What to multiply a metric by so that less is better.
+
+    Raises:
+        InputError: for a mode that is neither "min" nor "max".
+
+    Example:
+        >>> sign_of("max")
+        -1.0
+    """
     if mode not in ("min", "max"):
         raise InputError(f'mode is "min" or "max", got {mode!r}')
     return 1.0 if mode == "min" else -1.0
 
 
-def _value(record: Record, metric: str) -> float:
+def value_of(record: Record, metric: str) -> float:
+    """The metric in a record.
+
+    Raises:
+        InputError: when it is not there, with what is.
+
+    Example:
+        >>> value_of({"step": 10, "loss": 0.5}, "loss")
+        0.5
+    """
     if metric not in record:
         raise InputError(f"the records have {sorted(record)}, and no {metric!r}: validate= adds what starts so")
     return record[metric]

@@ -54,6 +54,7 @@ def fit(
     record_every: int | None = None,
     validate: Callable[[Any], Mapping[str, float]] | None = None,
     callbacks: Sequence[Callback] = (),
+    stop: Callable[[], str | None] | None = None,
     diverged: float = 3.0,
     steps_per_call: int = 1,
     history: Sequence[Record] = (),
@@ -76,6 +77,8 @@ def fit(
             ``lambda train_state: evaluate(eval_step, train_state, validation_batches)``.
         callbacks: functions of the run so far (a `Fitted`), called in turn after each record. One that returns a
             reason stops the run. The train state that they see is taken over by the next step: copy what shall stay.
+        stop: asked after each call of the training step, it ends the run by giving a reason; there is a last record
+            first. See `stop_on_signal`.
         diverged: stops the run when the loss is NaN or infinite, and when the mean loss of a record is more than
             so many times the run's first loss; infinity looks for NaN alone.
         steps_per_call: takes so many steps in one call of the compiled step, which saves the time between calls where
@@ -119,7 +122,7 @@ def fit(
             record |= {f"validation_{name}": value for name, value in validate(run.train_state).items()}
         run = run._replace(history=(*run.history, record), stopped=trouble)
         display.record(record)
-        reasons = [trouble, *(callback(run) for callback in callbacks)]
+        reasons = [trouble, *(callback(run) for callback in callbacks), stop() if stop is not None else None]
         return run._replace(stopped=next((reason for reason in reasons if reason is not None), None))
 
     with shown(progress, epochs, steps) as display:
@@ -139,7 +142,7 @@ def fit(
                 examples = sum(map(examples_in, group))
                 unread.add(metrics, examples)
                 display.step(epoch, step, begun, _length(of_epoch), examples, metrics)
-                if due or unread.look():
+                if due or unread.look() or (stop is not None and stop() is not None):
                     run = recorded(run)
                     if run.stopped is not None:
                         break
