@@ -227,10 +227,13 @@ class TestAccumulation:
     def test_sums_of_narrow_gradients_are_wide(self):
         w = jnp.ones((), jnp.bfloat16)
         opt = optim.accumulate(optim.sgd(1.0), 257)
-        opt_state = opt.init(w)
-        for _ in range(257):
-            updates, opt_state = opt.update(jnp.ones((), jnp.bfloat16), opt_state, w)
-        assert updates == -1
+
+        def step(opt_state, g):
+            updates, opt_state = opt.update(g, opt_state, w)
+            return opt_state, updates
+
+        _, updates = jax.lax.scan(step, opt.init(w), jnp.ones(257, jnp.bfloat16))
+        assert updates[-1] == -1
 
 
 class TestAverages:

@@ -1,5 +1,7 @@
 """What recurrent layers do beyond the table of cases: combinations, states that are carried, and errors."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +44,7 @@ def started(layer, xs=XS):
     return params, state, jax.tree.map(lambda s: s + 0.5, layer.start(xs))
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def run(layer, params, state, *inputs):
     return layer.apply(params, state, *inputs)[0]
 
@@ -73,7 +76,7 @@ def test_padding_has_no_gradient(layer):
         hs, _ = run(layer, params, state, xs, LENGTHS, start)
         return (hs**2).sum()
 
-    dxs = jax.grad(loss)(PADDED)
+    dxs = jax.jit(jax.grad(loss))(PADDED)
     padding = np.arange(4) >= np.asarray(LENGTHS)[:, None]
     assert not dxs[padding].any()
     assert np.abs(dxs[~padding]).min() > 0
@@ -120,7 +123,8 @@ def test_truncated_backpropagation_through_time(size, same):
             total = total + (hs**2).sum()
         return total
 
-    truncated, full = jax.value_and_grad(loss)(params, size), jax.value_and_grad(loss)(params, XS.shape[1])
+    value_and_grad = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    truncated, full = value_and_grad(params, size), value_and_grad(params, XS.shape[1])
     np.testing.assert_allclose(truncated[0], full[0], rtol=1e-5)
     close = jax.tree.map(lambda a, e: np.allclose(a, e, atol=1e-5), truncated[1], full[1])
     assert set(jax.tree.leaves(close)) == {same}
@@ -134,22 +138,22 @@ def test_choices_change_memory_and_never_the_result(block, remember):
         hs, (h, c) = lstm(xs, *start, **params, lengths=jnp.array([11, 0, 6]), **choices)
         return (hs**2).sum() + (h * c).sum()
 
-    gradient = jax.grad(loss, (0, 1, 2))
+    gradient = jax.jit(jax.grad(loss, (0, 1, 2)), static_argnames=["block", "remember"])
     assert_trees_close(gradient(params, xs, start, block=block, remember=remember), gradient(params, xs, start))
 
 
 def test_lengths_may_be_traced():
     params, state, start = started(LSTM(3))
-    expected = run(LSTM(3), params, state, PADDED, LENGTHS, start)
-    assert_trees_close(jax.jit(lambda n: run(LSTM(3), params, state, PADDED, n, start))(LENGTHS), expected)
-    too_long = jax.jit(lambda n: run(LSTM(3), params, state, XS, n, start))(LENGTHS + 9)
+    expected, _ = LSTM(3).apply(params, state, PADDED, LENGTHS, start)
+    assert_trees_close(run(LSTM(3), params, state, PADDED, LENGTHS, start), expected)
+    too_long = run(LSTM(3), params, state, XS, LENGTHS + 9, start)
     assert_trees_close(too_long, run(LSTM(3), params, state, XS, None, start))
 
 
 def test_layers_stand_in_serial_and_in_networks():
     net = Serial(LSTM(5), Bidirectional(GRU(3)), Affine(2))
     params, state = net.init(KEY, XS)
-    assert net.apply(params, state, XS)[0].shape == (3, 4, 2)
+    assert run(net, params, state, XS).shape == (3, 4, 2)
 
     @network(encode=Bidirectional(LSTM(3)), decode=GRU(6), out=Affine(2))
     def translate(net, source, lengths, target):
@@ -158,7 +162,7 @@ def test_layers_stand_in_serial_and_in_networks():
         return net.out(hs)
 
     params, state = translate.init(KEY, XS, LENGTHS, XS)
-    y, _ = jax.jit(translate.apply)(params, state, PADDED, LENGTHS, XS)
+    y = run(translate, params, state, PADDED, LENGTHS, XS)
     assert y.shape == (3, 4, 2)
     assert jnp.isfinite(y).all()
 
@@ -170,7 +174,7 @@ def test_bidirectional_sees_what_comes_after():
     def first(xs):
         return run(layer, params, state, xs, LENGTHS)[:, 0].sum()
 
-    seen = jnp.abs(jax.grad(first)(XS)).sum(-1) > 0
+    seen = jnp.abs(jax.jit(jax.grad(first))(XS)).sum(-1) > 0
     assert seen.tolist() == [[True] * 4, [False] * 4, [True, True, False, False]]
 
 
@@ -221,7 +225,7 @@ def test_conv_lstm_on_images_and_volumes(shape, kernel):
         hs, (h, c) = run(layer, params, state, xs, jnp.array([3, 1]), start)
         return (hs**2).sum() + (h * c).sum()
 
-    gradient = jax.grad(loss, (0, 1, 2))
+    gradient = jax.jit(jax.grad(loss, (0, 1, 2)))
     with fdl.differentiation("autodiff"):
         expected = gradient(params, xs, start)
     assert_trees_close(gradient(params, xs, start), expected, atol=1e-4)

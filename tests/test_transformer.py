@@ -1,5 +1,7 @@
 """Multi-head attention, positions and transformer blocks: against formulas in NumPy, and piece by piece."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,16 +37,16 @@ BLOCK = EncoderBlock(CAUSAL, feed_forward(8, 12))
 
 def started(layer, *inputs):
     """Parameters that are nowhere zero, and state."""
+    params, state = jax.eval_shape(layer.init, KEY, *inputs)
+    draw = np.random.default_rng(0).normal
+    return jax.tree.map(lambda w: jnp.asarray(0.3 * draw(size=w.shape), w.dtype), params), jax.tree.map(
+        lambda s: jnp.zeros(s.shape, s.dtype), state
+    )
 
-    @jax.jit
-    def start(inputs):
-        params, state = layer.init(KEY, *inputs)
-        leaves, tree = jax.tree.flatten(params)
-        keys = jax.random.split(KEY, len(leaves))
-        noisy = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
-        return jax.tree.unflatten(tree, noisy), state
 
-    return start(inputs)
+@functools.partial(jax.jit, static_argnums=0, static_argnames="train")
+def run(layer, params, state, *inputs, **options):
+    return layer.apply(params, state, *inputs, **options)
 
 
 def by_heads(params, x, context, heads, kv_heads, allowed):
@@ -78,7 +80,7 @@ def by_heads(params, x, context, heads, kv_heads, allowed):
 )
 def test_multi_head_attention_is_attention_by_each_head(layer, inputs, allowed):
     params, state = started(layer, X, *inputs)
-    y, _ = jax.jit(layer.apply)(params, state, X, *inputs)
+    y, _ = run(layer, params, state, X, *inputs)
     context = X if not inputs or inputs[0] is None else inputs[0]
     expected = by_heads(params, X, context, layer.heads, layer.kv_heads or layer.heads, allowed)
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
@@ -87,21 +89,21 @@ def test_multi_head_attention_is_attention_by_each_head(layer, inputs, allowed):
 def test_rotary_sees_distances_only():
     layer = MultiHeadAttention(2, rotary_base=100.0)
     params, state = started(layer, X)
-    y, _ = layer.apply(params, state, X)
-    plain, _ = MultiHeadAttention(2).apply(params, state, X)
+    y, _ = run(layer, params, state, X)
+    plain, _ = run(MultiHeadAttention(2), params, state, X)
     assert not np.allclose(y, plain, atol=1e-3)
     shifted = jnp.concatenate([jnp.zeros((2, 3, 8)), X], axis=1)
     mask = (jnp.arange(8) >= 3)[None, None, None]
-    later, _ = layer.apply(params, state, shifted, None, None, mask)
+    later, _ = run(layer, params, state, shifted, None, None, mask)
     np.testing.assert_allclose(later[:, 3:], y, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_weights_drop_in_training_only():
     layer = MultiHeadAttention(2, rate=0.5)
     params, state = started(layer, X)
-    y = layer.apply(params, state, X)[0]
-    assert not np.allclose(layer.apply(params, state, X, key=KEY, train=True)[0], y)
-    np.testing.assert_array_equal(layer.apply(params, state, X, key=KEY)[0], y)
+    y = run(layer, params, state, X)[0]
+    assert not np.allclose(run(layer, params, state, X, key=KEY, train=True)[0], y)
+    np.testing.assert_array_equal(run(layer, params, state, X, key=KEY)[0], y)
     with pytest.raises(InputError, match="draws random numbers"):
         layer.apply(params, state, X, train=True)
 
@@ -132,13 +134,12 @@ MODELS = {
 def test_a_stream_gives_what_the_whole_sequence_gives(name, pieces):
     net = MODELS[name]
     params, state = started(net, IDS)
-    apply = jax.jit(net.apply)
     stream, outputs, start = net.begin_stream(params, state, batch=2, length=5), [], 0
     for size in pieces:
-        y, stream = apply(params, stream, IDS[:, start : start + size])
+        y, stream = run(net, params, stream, IDS[:, start : start + size])
         outputs.append(y)
         start += size
-    np.testing.assert_allclose(jnp.concatenate(outputs, 1), apply(params, state, IDS)[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jnp.concatenate(outputs, 1), run(net, params, state, IDS)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_stream_in_low_precision_keeps_keys_in_low_precision():
@@ -146,7 +147,7 @@ def test_a_stream_in_low_precision_keeps_keys_in_low_precision():
     params, state = started(net, X)
     stream = net.begin_stream(params, state, batch=2, length=5)
     assert stream["attention"]["keys"].dtype == jnp.bfloat16
-    assert net.apply(params, stream, X)[0].dtype == jnp.bfloat16
+    assert run(net, params, stream, X)[0].dtype == jnp.bfloat16
 
 
 def test_a_stream_that_is_full():
@@ -158,9 +159,8 @@ def test_a_stream_that_is_full():
     stream = CAUSAL.begin_stream(params, state, 2, 4)
     with pytest.raises(InputError, match="began a stream of 4 positions and is given 5"):
         CAUSAL.apply(params, stream, X)
-    apply = jax.jit(CAUSAL.apply)
-    _, stream = apply(params, stream, X[:, :3])
-    assert np.isnan(apply(params, stream, X[:, :3])[0]).all()
+    _, stream = run(CAUSAL, params, stream, X[:, :3])
+    assert np.isnan(run(CAUSAL, params, stream, X[:, :3])[0]).all()
     with pytest.raises(InputError, match="takes x alone while it is streaming"):
         CAUSAL.apply(params, stream, X[:, :1], None, jnp.array([1, 1]))
 
@@ -173,7 +173,7 @@ def test_positions_are_added():
     np.testing.assert_allclose(y - X, jnp.broadcast_to(sinusoidal_positions(5, 8), X.shape), atol=1e-6)
     layer = LearnedPositions(6)
     params, state = started(layer, X)
-    np.testing.assert_allclose(layer.apply(params, state, X)[0], X + params["table"][:5], rtol=1e-6)
+    np.testing.assert_allclose(run(layer, params, state, X)[0], X + params["table"][:5], rtol=1e-6)
 
 
 def test_norm_before_and_after():
@@ -182,35 +182,35 @@ def test_norm_before_and_after():
         block = EncoderBlock(attention, mlp, norm, norm_first=norm_first)
         params, state = started(block, X)
 
-        def run(layer, name, *inputs, params=params, state=state):
-            return layer.apply(params[name], state[name], *inputs)[0]
+        def part(layer, name, x, params=params, state=state):
+            return run(layer, params[name], state[name], x)[0]
 
         x = X
         for layer, name in ((attention, "attention"), (mlp, "feed_forward")):
             if norm_first:
-                x = x + run(layer, name, run(norm, f"{name}_norm", x))
+                x = x + part(layer, name, part(norm, f"{name}_norm", x))
             else:
-                x = run(norm, f"{name}_norm", x + run(layer, name, x))
-        np.testing.assert_allclose(block.apply(params, state, X)[0], x, rtol=1e-4, atol=1e-5)
+                x = part(norm, f"{name}_norm", x + part(layer, name, x))
+        np.testing.assert_allclose(run(block, params, state, X)[0], x, rtol=1e-4, atol=1e-5)
 
 
 def test_padding_does_not_reach_what_is_real():
     block = DecoderBlock(CAUSAL, MultiHeadAttention(2), feed_forward(8, 12), rate=0.1)
     params, state = started(block, X, CONTEXT)
     lengths = jnp.array([4, 7])
-    y, _ = block.apply(params, state, X, CONTEXT, lengths)
-    changed, _ = block.apply(params, state, X, CONTEXT.at[0, 4:].set(jnp.nan), lengths)
+    y, _ = run(block, params, state, X, CONTEXT, lengths)
+    changed, _ = run(block, params, state, X, CONTEXT.at[0, 4:].set(jnp.nan), lengths)
     np.testing.assert_array_equal(y, changed)
-    later, _ = block.apply(params, state, X.at[:, 3:].add(1.0), CONTEXT, lengths)
+    later, _ = run(block, params, state, X.at[:, 3:].add(1.0), CONTEXT, lengths)
     np.testing.assert_array_equal(y[:, :3], later[:, :3])
-    trained, _ = block.apply(params, state, X, CONTEXT, lengths, key=KEY, train=True)
+    trained, _ = run(block, params, state, X, CONTEXT, lengths, key=KEY, train=True)
     assert not np.allclose(trained, y)
 
 
 def test_a_deep_transformer_is_compiled_as_one_block():
     def operations(depth):
         net = Repeat(BLOCK, depth)
-        params, state = net.init(KEY, X)
+        params, state = started(net, X)
 
         def loss(params):
             return net.apply(params, state, X)[0].sum()

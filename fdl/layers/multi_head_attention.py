@@ -61,10 +61,11 @@ class MultiHeadAttention(Layer):
         >>> import jax, jax.numpy as jnp
         >>> layer, x = MultiHeadAttention(heads=4, causal=True), jax.random.normal(jax.random.key(0), (2, 5, 8))
         >>> params, state = layer.init(jax.random.key(1), x)
-        >>> y, _ = layer.apply(params, state, x)
+        >>> apply = jax.jit(layer.apply)
+        >>> y, _ = apply(params, state, x)
         >>> stream = layer.begin_stream(params, state, batch=2, length=5)
-        >>> first, stream = layer.apply(params, stream, x[:, :4])
-        >>> last, stream = layer.apply(params, stream, x[:, 4:])
+        >>> first, stream = apply(params, stream, x[:, :4])
+        >>> last, stream = apply(params, stream, x[:, 4:])
         >>> y.shape, bool(jnp.allclose(y, jnp.concatenate([first, last], axis=1), atol=1e-5))
         ((2, 5, 8), True)
     """

@@ -67,7 +67,7 @@ class EncoderBlock(Combinator):
         >>> block = EncoderBlock(MultiHeadAttention(heads=4), feed_forward(16, 64))
         >>> x = jnp.ones((2, 5, 16))
         >>> params, state = block.init(jax.random.key(0), x)
-        >>> block.apply(params, state, x, jnp.array([5, 3]))[0].shape
+        >>> jax.jit(block.apply)(params, state, x, jnp.array([5, 3]))[0].shape
         (2, 5, 16)
     """
 
@@ -103,7 +103,7 @@ class DecoderBlock(Combinator):
         >>> heads = MultiHeadAttention(heads=4, causal=True), MultiHeadAttention(heads=4)
         >>> block, x, context = DecoderBlock(*heads, feed_forward(16, 64)), jnp.ones((2, 5, 16)), jnp.ones((2, 7, 16))
         >>> params, state = block.init(jax.random.key(0), x, context)
-        >>> block.apply(params, state, x, context)[0].shape
+        >>> jax.jit(block.apply)(params, state, x, context)[0].shape
         (2, 5, 16)
     """
 
