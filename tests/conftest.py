@@ -1,9 +1,14 @@
 """Every test runs with eight simulated devices, so that sharding is tested on any machine."""
 
+import os
+
 import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
-jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the time, and results are the same
+# Compiling is most of the time, and results are the same.
+jax.config.update("jax_disable_most_optimizations", True)
+if jax.__version_info__ < (0, 11):  # later ones have one way to compile fusions; the older one takes half the time
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
 
 def pytest_runtest_teardown(item, nextitem):

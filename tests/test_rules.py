@@ -24,7 +24,6 @@ def parameters(cases, slow=()):
 
 
 every_case = pytest.mark.parametrize("case", parameters(CASES))
-smooth_case = pytest.mark.parametrize("case", parameters(SMOOTH))
 # What depends on how a rule is made more than on its arguments: quickly for one case of each rule.
 first_case = pytest.mark.parametrize("case", parameters(CASES, slow=set(CASES) - set(FIRST)))
 first_smooth_case = pytest.mark.parametrize("case", parameters(SMOOTH, slow=set(SMOOTH) - set(FIRST)))
@@ -60,12 +59,12 @@ def test_small_batches(case, n):
     checks.gradient_is_jax_s(case, n)
 
 
-@smooth_case
+@first_smooth_case
 def test_gradient_against_central_differences(case):
     checks.jacobian_is_central_differences(case)
 
 
-@every_case
+@first_case
 @narrow_dtype
 def test_dtypes(case, dtype):
     checks.forward_keeps_types(case, dtype)

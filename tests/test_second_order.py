@@ -226,9 +226,10 @@ def test_iterations(method, problem):
 
 @pytest.mark.parametrize("method", ["lbfgs", "conjugate_gradient", "newton"])
 def test_float32_reaches_its_own_precision(method):
-    """Where only rounding is left, a small step may end it instead of the gradient."""
+    """Where only rounding is left, which depends on the compiler, a search in vain may end it instead of the gradient."""
     solution = minimize(rosenbrock, jnp.array([-1.2, 1.0], jnp.float32), method=method)
-    assert solution.why in (Stop.GRADIENT, Stop.SMALL_STEP)
+    assert solution.why in (Stop.GRADIENT, Stop.SMALL_STEP, Stop.LINE_SEARCH_FAILED)
+    assert solution.gradient_norm <= 1e-3
     assert solution.iterations <= 1.2 * COUNTS[method, "rosenbrock 2"][0]
     assert {leaf.dtype.name for leaf in jax.tree.leaves(solution)} == {"float32", "int32"}
     np.testing.assert_allclose(solution.params, 1, atol=1e-4)

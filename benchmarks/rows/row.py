@@ -24,7 +24,9 @@ class Row(NamedTuple):
         return f"{self.rule.__name__} {self.size}"
 
 
-def compiled(row: Row) -> tuple[tuple[jax.stages.Compiled, jax.stages.Compiled], tuple[Any, ...]]:
+def compiled(
+    row: Row, compiler_options: Mapping[str, Any] = {}
+) -> tuple[tuple[jax.stages.Compiled, jax.stages.Compiled], tuple[Any, ...]]:
     """Value and all gradients of a row as two executables, with rules and under autodiff, and their inputs."""
     rng = np.random.default_rng(1)
     arrays, choices = row.rule.bind(**row.arguments(lambda *shape: rng.normal(size=shape).astype(np.float32)))
@@ -40,7 +42,7 @@ def compiled(row: Row) -> tuple[tuple[jax.stages.Compiled, jax.stages.Compiled],
 
     def compile_by(how: Literal["rules", "autodiff"]) -> jax.stages.Compiled:
         with fdl.differentiation(how):
-            return jax.jit(value_and_gradients).lower(floats, others, upstream).compile()
+            return jax.jit(value_and_gradients).lower(floats, others, upstream).compile(dict(compiler_options))
 
     return (compile_by("rules"), compile_by("autodiff")), (floats, others, upstream)
 
