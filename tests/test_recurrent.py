@@ -28,6 +28,7 @@ from fdl.layers import (
     rnn,
     rnn_step,
 )
+from fdl.optim import adam, apply_updates
 
 KEY = jax.random.key(0)
 XS = jax.random.normal(KEY, (3, 4, 2))
@@ -180,7 +181,7 @@ def test_bidirectional_sees_what_comes_after():
 
 def test_lstm_learns_what_it_saw_first():
     xs = jax.random.normal(KEY, (64, 20, 1))
-    net = LSTM(8)
+    net, optimizer = LSTM(8), adam(0.03)
     params, state = net.init(KEY, xs)
     params = {"lstm": params, "w": jnp.zeros(8)}
 
@@ -188,12 +189,12 @@ def test_lstm_learns_what_it_saw_first():
         return ((run(net, params["lstm"], state, xs)[:, -1] @ params["w"] - jnp.sign(xs[:, 0, 0])) ** 2).mean()
 
     def step(carry, _):
-        params, velocity = carry
+        params, opt_state = carry
         value, grads = jax.value_and_grad(loss)(params)
-        velocity = jax.tree.map(lambda v, g: 0.9 * v - 0.1 * g, velocity, grads)
-        return (jax.tree.map(jnp.add, params, velocity), velocity), value
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return (apply_updates(params, updates), opt_state), value
 
-    _, losses = jax.lax.scan(step, (params, jax.tree.map(jnp.zeros_like, params)), length=200)
+    _, losses = jax.lax.scan(step, (params, optimizer.init(params)), length=200)
     assert losses[0] == 1
     assert losses[-1] < 0.3
 

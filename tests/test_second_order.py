@@ -226,7 +226,7 @@ def test_iterations(method, problem):
 
 @pytest.mark.parametrize("method", ["lbfgs", "conjugate_gradient", "newton"])
 def test_float32_reaches_its_own_precision(method):
-    """Where only rounding is left, which depends on the compiler, a search in vain may end it instead of the gradient."""
+    """Where only rounding is left, a small step or a search in vain may end it instead of the gradient."""
     solution = minimize(rosenbrock, jnp.array([-1.2, 1.0], jnp.float32), method=method)
     assert solution.why in (Stop.GRADIENT, Stop.SMALL_STEP, Stop.LINE_SEARCH_FAILED)
     assert solution.gradient_norm <= 1e-3

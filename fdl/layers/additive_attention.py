@@ -26,12 +26,13 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.ids import check_lengths
 from fdl.initializers import Initializer, glorot_normal
 from fdl.layer import Layer, Tree
 from fdl.layers.affine import affine
 from fdl.layers.attention import without_padding
 from fdl.layers.attention_blocks import query_block
-from fdl.layers.attention_checks import check_lengths, check_mask, check_sequences
+from fdl.layers.attention_checks import check_mask, check_sequences
 from fdl.rule import rule, wide
 
 
@@ -107,7 +108,7 @@ def _check_scores(q, k, w, mask, lengths):
             "as many features as w has"
         )
     check_mask("additive_attention", mask, "[N, Tq, Tk]", (n, queries, keys))
-    check_lengths("additive_attention", lengths, n, keys)
+    check_lengths("additive_attention", lengths, n, keys, "keys")
 
 
 @additive_attention.forward

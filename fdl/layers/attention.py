@@ -49,8 +49,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.ids import check_lengths
 from fdl.layers.attention_blocks import block_sizes, block_starts
-from fdl.layers.attention_checks import check_broadcasts, check_lengths, check_mask, check_sequences
+from fdl.layers.attention_checks import check_broadcasts, check_mask, check_sequences
 from fdl.layers.checks import check_floats
 from fdl.layers.random_bits import threefry
 from fdl.rule import rule, wide
@@ -149,7 +150,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
     if bias is not None:
         check_floats("attention", bias)
         check_broadcasts("attention", "[N, heads, Tq, Tk]", (n, heads, queries, keys), bias=bias)
-    check_lengths("attention", lengths, n, keys)
+    check_lengths("attention", lengths, n, keys, "keys")
     if not 0 <= rate < 1:
         raise InputError(f"attention needs a rate in [0, 1), the probability to drop, got {rate}")
     if rate and key is None:

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.errors import InputError
 from fdl.layers.checks import check_floats
@@ -68,29 +66,3 @@ def check_broadcasts(who: str, axes: str, shape: tuple[int, ...], **array: Any) 
         raise InputError(
             f"{who} expects {name} of a shape that broadcasts to {axes}, here {list(shape)}, got {list(own)}"
         )
-
-
-def check_lengths(who: str, lengths: Any, examples: int, keys: int) -> None:
-    """Refuses lengths that are not one integer in [0, keys] for each example; the range only where it can be seen.
-
-    Raises:
-        InputError: with the shape, or the first length outside the range.
-
-    Example:
-        >>> check_lengths("attention", jnp.array([2, 5]), 2, 4)
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: attention expects lengths in [0, 4], the number of keys, got 5
-    """
-    if lengths is None:
-        return
-    if jnp.shape(lengths) != (examples,) or not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
-        raise InputError(
-            f"{who} expects lengths as integers of shape [{examples}], how many keys each example has, "
-            f"got {jnp.result_type(lengths)} of shape {list(jnp.shape(lengths))}"
-        )
-    if isinstance(lengths, jax.core.Tracer):
-        return
-    outside = [length for length in np.asarray(lengths).tolist() if not 0 <= length <= keys]
-    if outside:
-        raise InputError(f"{who} expects lengths in [0, {keys}], the number of keys, got {outside[0]}")

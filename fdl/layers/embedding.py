@@ -23,10 +23,10 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.ids import check_ids, slots
 from fdl.initializers import Initializer, normal
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_floats
-from fdl.layers.one_hot import check_ids, slots
 from fdl.rule import rule, wide
 
 

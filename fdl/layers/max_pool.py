@@ -32,8 +32,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.ids import check_ids
 from fdl.layers.checks import check_floats
-from fdl.layers.one_hot import check_ids
 from fdl.layers.rule_layer import RuleLayer
 from fdl.layers.taps import (
     check_images,

@@ -1,4 +1,4 @@
-"""One-hot vectors, and what is the same for everything that takes ids.
+"""One-hot vectors.
 
     one_hot(n)_v = 1 where v = n, else 0
 
@@ -8,14 +8,12 @@ that want the vectors: targets that are mixed or smoothed, ids as features next 
 with 0, 1, ..., V - 1, which XLA fuses into what consumes it, and has no gradient.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from fdl.errors import InputError
+from fdl.ids import check_ids, slots
 
 
 def one_hot(ids: jax.Array, classes: int, dtype: DTypeLike = jnp.float32) -> jax.Array:
@@ -46,37 +44,3 @@ def one_hot(ids: jax.Array, classes: int, dtype: DTypeLike = jnp.float32) -> jax
     check_ids("one_hot", ids, classes)
     slot = slots(ids, classes)[..., None]
     return jnp.where(slot == classes, jnp.nan, slot == jnp.arange(classes)).astype(dtype)
-
-
-def slots(ids: Any, classes: int) -> jax.Array:
-    """The ids as int32, with ``classes`` in the place of all that are outside [0, classes), whatever their type.
-
-    Example:
-        >>> slots(jnp.array([3, -1, 7, 100], jnp.int8), 7).tolist(), slots(jnp.array([200], jnp.uint8), 300).tolist()
-        ([3, 7, 7, 7], [200])
-    """
-    ids = jnp.asarray(ids)
-    largest = min(classes, jnp.iinfo(ids.dtype).max)  # a narrow type may not have room for the number of classes
-    return jnp.where(ids < 0, classes, jnp.minimum(ids, largest).astype(jnp.int32))
-
-
-def check_ids(who: str, ids: Any, classes: int) -> None:
-    """Refuses what is no id: other types than integers, and integers outside [0, classes) where they can be seen.
-
-    Raises:
-        InputError: with the first id that does not exist.
-
-    Example:
-        >>> check_ids("embedding", jnp.array([0, 12]), 10)
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: embedding expects ids in [0, 10), got 12: ids start at 0
-    """
-    if not jnp.issubdtype(jnp.result_type(ids), jnp.integer):
-        raise InputError(f"{who} expects ids as integers, got {jnp.result_type(ids)}")
-    if isinstance(ids, jax.core.Tracer):
-        return
-    seen = np.asarray(ids)
-    outside = seen[(seen < 0) | (seen >= classes)]
-    if outside.size:
-        raise InputError(f"{who} expects ids in [0, {classes}), got {outside.flat[0]}: ids start at 0")

@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.ids import check_lengths
 from fdl.initializers import Initializer, glorot_uniform, orthogonal
 from fdl.layer import Layer, Tree
 from fdl.layers.combinators import Serial
-from fdl.layers.through_time import check_lengths
 from fdl.rule import Rule, rule
 from fdl.wiring import Combinator, Net
 
@@ -61,7 +61,8 @@ def reverse_sequences(xs: jax.Array, lengths: jax.Array | None = None) -> jax.Ar
 def _(xs, lengths):
     if jnp.ndim(xs) < 2:
         raise InputError(f"reverse_sequences expects xs of shape [N, T, ...], got {list(jnp.shape(xs))}")
-    check_lengths("reverse_sequences", lengths, jnp.shape(xs))
+    examples, steps, *_ = jnp.shape(xs)
+    check_lengths("reverse_sequences", lengths, examples, steps, "steps")
 
 
 @reverse_sequences.forward

@@ -33,8 +33,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.ids import check_ids, slots
 from fdl.layers.checks import check_floats
-from fdl.layers.one_hot import check_ids, slots
 from fdl.layers.segments import along_rows, check_segments, nothing, picked, places
 from fdl.rule import rule, wide
 

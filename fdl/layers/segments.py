@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.ids import check_ids, slots
 from fdl.layers.checks import check_floats
-from fdl.layers.one_hot import check_ids, slots
 
 
 def places(index: Any, size: int, where: Any = None) -> jax.Array:

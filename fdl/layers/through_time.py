@@ -35,9 +35,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.errors import InputError
+from fdl.ids import check_lengths
 from fdl.layers.checks import check_floats
 from fdl.rule import wide
 
@@ -187,23 +187,7 @@ def check_recurrence(
         check_floats(who, array)
     if not isinstance(block, int) or block < 1:
         raise InputError(f"{who} needs a block of at least one step, got {block!r}")
-    check_lengths(who, lengths, x_shape)
-
-
-def check_lengths(who: str, lengths: Any, shape: tuple[int, ...]) -> None:
-    """Refuses lengths that are not one integer for each sequence, or, where they can be seen, not in [0, T]."""
-    if lengths is None:
-        return
-    if jnp.shape(lengths) != shape[:1] or not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
-        raise InputError(
-            f"{who} expects lengths as integers of shape {list(shape[:1])}, one for each sequence, "
-            f"got {jnp.result_type(lengths)} of shape {list(jnp.shape(lengths))}"
-        )
-    if not isinstance(lengths, jax.core.Tracer):
-        values = np.asarray(lengths)
-        outside = values[(values < 0) | (values > shape[1])]
-        if outside.size:
-            raise InputError(f"{who} expects lengths in [0, {shape[1]}], the number of steps, got {outside[0]}")
+    check_lengths(who, lengths, x_shape[0], x_shape[1], "steps")
 
 
 def check_remember(who: str, remember: str) -> None:

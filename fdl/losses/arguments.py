@@ -4,9 +4,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.errors import InputError
+from fdl.ids import first_outside
 
 
 def are_ids(labels: Any) -> bool:
@@ -73,12 +73,8 @@ def check_ids(rule: str, ids: Any, shape: tuple[int, ...], of: str) -> None:
 
 def check_range(rule: str, ids: Any, where: Any, classes: int) -> None:
     """Refuses class ids outside [0, classes) that are not masked, where they can be seen: outside jit."""
-    if isinstance(ids, jax.core.Tracer) or isinstance(where, jax.core.Tracer):
-        return
-    values = np.asarray(ids)
-    outside = values[((values < 0) | (values >= classes)) & (True if where is None else np.asarray(where))]
-    if outside.size:
+    if (outside := first_outside(ids, classes, where)) is not None:
         raise InputError(
             f"{rule} expects class ids in [0, {classes}), the number of classes, "
-            f"got {outside.flat[0]}: ids start at 0, and padding is masked with where="
+            f"got {outside}: ids start at 0, and padding is masked with where="
         )
