@@ -23,7 +23,7 @@ def test_good_data_raises_no_warning():
 
 @pytest.mark.parametrize("block", [1, 50, 1 << 24])
 def test_measures_what_numpy_measures(monkeypatch, block):
-    monkeypatch.setattr("fdl.data.quality._BLOCK_BYTES", block)
+    monkeypatch.setattr("fdl.data.arrays._BLOCK", block)
     x, labels = make()
     x = x + 1e6
     x[3, 1], x[7, 0] = np.nan, -np.inf
@@ -91,7 +91,7 @@ def test_finds_examples_that_are_there_twice():
 
 
 def test_compares_all_arrays_of_an_example_over_blocks(monkeypatch):
-    monkeypatch.setattr("fdl.data.quality._BLOCK_BYTES", 30)
+    monkeypatch.setattr("fdl.data.arrays._BLOCK", 3)
     x = np.zeros((6, 1), np.float32)
     y = np.array([[0.0], [1], [2], [3], [1], [5]])
     (twice,) = data_report({"all": {"x": x, "y": y}}).duplicates

@@ -12,36 +12,54 @@ from fdl.data.digits import digits
 from fdl.data.download import DownloadError, download
 from fdl.data.image_folder import ImageFiles, image_folder
 from fdl.data.mnist import mnist, read_idx
+from fdl.data.pca import PCA, color_axes, fit_pca, project, reconstruct
 from fdl.data.prefetch import prefetch
+from fdl.data.preprocess import Moments, channel_moments, feature_moments, mean_image, standardise, unstandardise
 from fdl.data.quality import DataReport, data_report
 from fdl.data.split import k_folds, split
 from fdl.data.text import Vocabulary, next_character_windows, read_text, tiny_shakespeare, vocabulary
+from fdl.data.whitening import unwhiten, whiten, zca_unwhiten, zca_whiten
 
 __all__ = [
+    "PCA",
     "Batches",
     "DataReport",
     "Dataset",
     "DownloadError",
     "Epoch",
     "ImageFiles",
+    "Moments",
     "Position",
     "Subset",
     "Vocabulary",
+    "channel_moments",
     "cifar10",
     "cifar100",
+    "color_axes",
     "data_report",
     "digits",
     "download",
+    "feature_moments",
+    "fit_pca",
     "image_folder",
     "k_folds",
+    "mean_image",
     "mnist",
     "next_character_windows",
     "ordered_batches",
     "prefetch",
+    "project",
     "read_idx",
     "read_text",
+    "reconstruct",
     "shuffled_batches",
     "split",
+    "standardise",
     "tiny_shakespeare",
+    "unstandardise",
+    "unwhiten",
     "vocabulary",
+    "whiten",
+    "zca_unwhiten",
+    "zca_whiten",
 ]

@@ -6,6 +6,8 @@ not in memory stays where it is, and is read batch by batch, its rows in the ord
 neighbours on disk come in one go, and HDF5 takes no other order.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ import jax
 import numpy as np
 
 from fdl.errors import InputError
+
+_BLOCK = 1 << 22  # numbers, of which float64 takes 32 MB
 
 
 def count(arrays: Any) -> int:
@@ -50,6 +54,20 @@ def rows(arrays: Any, index: Any) -> Any:
         {'x': array([12, 10])}
     """
     return jax.tree.map(lambda array: _read(array, index), arrays)
+
+
+def blocks(arrays: Any) -> Iterator[Any]:
+    """All examples in order, read into memory as NumPy arrays, some million numbers at a time.
+
+    Example:
+        >>> import numpy as np
+        >>> [len(block) for block in blocks(np.broadcast_to(np.uint8(0), (10_000, 1000)))]
+        [4194, 4194, 1612]
+    """
+    examples, largest = count(arrays), max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(arrays))
+    step = max(1, _BLOCK // max(largest, 1))
+    for start in range(0, examples, step):
+        yield jax.tree.map(np.asarray, rows(arrays, np.arange(start, min(start + step, examples))))
 
 
 def subset(arrays: Any, index: np.ndarray) -> Any:

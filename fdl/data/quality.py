@@ -15,14 +15,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdl.data.arrays import count, rows
+from fdl.data.arrays import blocks, count
 from fdl.errors import InputError
 from fdl.paths import path_of
 
 LARGE = 10.0  # standard deviations above this make for a first layer that saturates or explodes
 OTHER_SCALE = 2.0  # standard deviations that differ by more than this factor are another scaling, not chance
 UNBALANCED = 10.0  # the largest class over the smallest
-_BLOCK_BYTES = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,21 +147,11 @@ def _is_class_ids(array: Any) -> bool:
     return array.ndim == 1 and np.issubdtype(array.dtype, np.integer)
 
 
-def _blocks(arrays: Any) -> Iterator[Any]:
-    """All rows in order, some megabytes at a time."""
-    leaves = jax.tree.leaves(arrays)
-    row_bytes = max(math.prod(leaf.shape[1:]) * np.dtype(leaf.dtype).itemsize for leaf in leaves)
-    step = max(1, _BLOCK_BYTES // max(row_bytes, 1))
-    for start in range(0, count(arrays), step):
-        block = rows(arrays, np.arange(start, min(start + step, count(arrays))))
-        yield jax.tree.map(np.asarray, block)
-
-
 def _examined(part: str, path: str, array: Any) -> ArrayRow:
     low, high, total, squares, finite, not_finite = math.inf, -math.inf, 0.0, 0.0, 0, 0
     classes: Counter[int] = Counter()
     centre = None
-    for block in _blocks(array):
+    for block in blocks(array):
         numbers = block.astype(np.float64)
         numbers = numbers[np.isfinite(numbers)]
         not_finite += block.size - numbers.size
@@ -188,7 +177,7 @@ def _duplicates(part: str, arrays: list[Any], seen: dict[bytes, tuple[str, int, 
     if not content:
         return
     index = 0
-    for block_of_content, block_of_ids in _blocks((content, ids)):
+    for block_of_content, block_of_ids in blocks((content, ids)):
         for i in range(len(block_of_content[0])):
             digest = hashlib.blake2b(digest_size=16)
             for array in block_of_content:

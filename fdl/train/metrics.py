@@ -15,20 +15,21 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
     Args:
         logits: [..., C]; of equal largest ones the first counts.
-        labels: class ids, integers of shape [...].
+        labels: class ids, integers of shape [...], or distributions, floats of shape [..., C], as `fdl.augment.mixup`
+            makes them: the most likely class counts.
 
     Returns:
         Zeros and ones of shape [...], in float32.
 
     Raises:
-        InputError: for labels of another shape, and for floats.
+        InputError: for labels of another shape.
 
     Example:
         >>> import jax.numpy as jnp
         >>> accuracy(jnp.array([[0.1, 2.0], [3.0, 1.0]]), jnp.array([1, 1])).tolist()
         [1.0, 0.0]
     """
-    check_class_ids("accuracy", logits, labels)
+    labels = _class_ids("accuracy", logits, labels)
     return (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
 
 
@@ -37,7 +38,7 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Arra
 
     Args:
         logits: [..., C]; of equal ones the first count as larger.
-        labels: class ids, integers of shape [...].
+        labels: class ids or distributions, as for `accuracy`.
         k: from 1 to C.
 
     Raises:
@@ -48,7 +49,7 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Arra
         >>> top_k_accuracy(jnp.array([[0.1, 2.0, 1.0], [3.0, 1.0, 2.0]]), jnp.array([2, 1]), k=2).tolist()
         [1.0, 0.0]
     """
-    check_class_ids("top_k_accuracy", logits, labels)
+    labels = _class_ids("top_k_accuracy", logits, labels)
     if not 1 <= k <= jnp.shape(logits)[-1]:
         raise InputError(f"top_k_accuracy needs a k from 1 to {jnp.shape(logits)[-1]}, the classes, got {k}")
     best = jax.lax.top_k(logits, k)[1]
@@ -98,6 +99,14 @@ def mean_over_examples(metrics: Sequence[dict[str, jax.Array]], examples: Sequen
         name: float(np.average([np.mean(one[name], dtype=np.float64) for one in values], weights=examples))
         for name in names
     }
+
+
+def _class_ids(who: str, logits: Any, labels: Any) -> jax.Array:
+    """The labels as class ids, which they are, or the most likely class of each distribution."""
+    if jnp.shape(labels) == jnp.shape(logits) and jnp.issubdtype(jnp.result_type(labels), jnp.floating):
+        return jnp.argmax(labels, axis=-1)
+    check_class_ids(who, logits, labels)
+    return labels
 
 
 def check_class_ids(who: str, logits: Any, labels: Any) -> None:

@@ -39,6 +39,7 @@ def supervised(
     *,
     penalty: Callable[[Any], jax.Array] | None = None,
     metrics: Mapping[str, PerExample] = {},
+    augment: Callable[[jax.Array, Any], Any] | None = None,
 ) -> Objective:
     """The objective of learning from examples: the mean loss of a network's outputs, plus a penalty.
 
@@ -48,13 +49,17 @@ def supervised(
         penalty: a function of the parameters that gives a scalar, such as ``lambda params: 1e-4 * l2(params)``.
         metrics: functions of (outputs, targets) that give one value per example, by the names under which
             their means are reported.
+        augment: a function of (key, batch) that gives the batch to learn from, such as
+            ``on_images(chain(random_flip, random_crop))`` of `fdl.augment`. It is part of the compiled step, gets
+            a key of its own in every step, and is left out with ``train=False``. Loss and metrics see its targets.
 
     Returns:
         A pure function objective(params, state, batch, key, train=True) -> (value, (state, metrics)).
 
     Raises:
         InputError: for a metric called "loss", the name under which the objective itself is reported; and
-            from the objective, whatever the network, the loss and the metrics find wrong with a batch.
+            from the objective, whatever the network, the loss and the metrics find wrong with a batch, and when
+            there is no key to augment with.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -72,6 +77,11 @@ def supervised(
 
     def objective(params: Any, state: Any, batch: Any, key: Any, train: bool = True) -> Any:
         inputs, targets = _pair(batch)
+        if augment is not None and train:
+            if key is None:
+                raise InputError("augment draws at random, and needs a key: objective(params, state, batch, key)")
+            augment_key, key = jax.random.split(key)
+            inputs, targets = _pair(augment(augment_key, (inputs, targets)))
         outputs, state = net.apply(params, state, inputs, key=key, train=train)
         value = _mean(loss(outputs, targets))
         if penalty is not None:

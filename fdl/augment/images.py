@@ -1,0 +1,167 @@
+"""What images are to augmentations: [N, H, W, C], as floats or as bytes, and one number or one draw for each of them.
+
+Functions that move pixels (flips, crops, warps, mixtures) take numbers of any range, whatever they mean. Functions of
+colour need to know what black and white are: 0 and 1 in floats, 0 and 255 in uint8, and they compute in the first of
+the two scales. What comes out has the dtype of what went in.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fdl.errors import InputError
+from fdl.rule import wide
+
+WHITE = 255  # of bytes; that of floats is 1
+
+
+def check_images(who: str, images: Any, any_dtype: bool = False) -> None:
+    """Refuses what is no batch of images with at least one pixel.
+
+    Args:
+        who: the function to name in the message.
+        images: what should be [N, H, W, C].
+        any_dtype: whether nothing is computed with the numbers, so that any dtype will do.
+
+    Raises:
+        InputError: for other shapes, and for dtypes other than uint8 and floats.
+
+    Example:
+        >>> check_images("cutout", jnp.zeros((5, 8, 8)))
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: cutout expects images [N, H, W, C], got [5, 8, 8]: images[..., None] adds one channel
+    """
+    if isinstance(images, tuple | list):
+        raise InputError(
+            f"{who} expects images [N, H, W, C], got a {type(images).__name__}: for batches that are pairs "
+            f"(images, labels), on_images({who}) is the function"
+        )
+    shape, dtype = jnp.shape(images), jnp.result_type(images)
+    if len(shape) != 4 or 0 in shape[1:]:
+        hint = ": images[..., None] adds one channel" if len(shape) == 3 else ""
+        hint = hint or ("; the key comes first, then the images" if jnp.issubdtype(dtype, jax.dtypes.prng_key) else "")
+        raise InputError(f"{who} expects images [N, H, W, C], got {list(shape)}{hint}")
+    if not (any_dtype or dtype == jnp.uint8 or jnp.issubdtype(dtype, jnp.floating)):
+        raise InputError(f"{who} expects images as floats or as uint8, got {dtype}: cast them with astype")
+
+
+def check_range(who: str, low: float, high: float, **settings: Any) -> None:
+    """Refuses settings outside [low, high]; infinity is in no range.
+
+    Raises:
+        InputError: with the name of the setting.
+
+    Example:
+        >>> check_range("random_flip", 0, 1, probability=1.5)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: random_flip needs probability from 0 to 1, got 1.5
+    """
+    for name, value in settings.items():
+        if not low <= value <= high or value == float("inf"):
+            limits = f"from {low:g} to {high:g}" if high < float("inf") else f"of at least {low:g}"
+            raise InputError(f"{who} needs {name} {limits}, got {value}")
+
+
+def check_count(who: str, **settings: Any) -> None:
+    """Refuses settings that are no integers, or negative.
+
+    Raises:
+        InputError: with the name of the setting.
+
+    Example:
+        >>> check_count("random_crop", padding=1.5)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: random_crop needs padding as an integer of at least 0, got 1.5
+    """
+    for name, value in settings.items():
+        if not isinstance(value, int | np.integer) or value < 0:
+            raise InputError(f"{who} needs {name} as an integer of at least 0, got {value}")
+
+
+def check_pair(who: str, name: str, low: float, pair: Sequence[float], high: float = float("inf")) -> tuple[Any, Any]:
+    """The two ends of a range; refuses others than low < first <= second <= high.
+
+    Raises:
+        InputError: with the name of the setting.
+
+    Example:
+        >>> check_pair("random_resized_crop", "area", 0, (0.08, 1.0), 1)
+        (0.08, 1.0)
+    """
+    if len(pair) != 2 or not low < pair[0] <= pair[1] <= high:
+        top = f" <= {high:g}" if high < float("inf") else ""
+        raise InputError(f"{who} needs {name} as a pair {low:g} < least <= most{top}, got {tuple(pair)}")
+    return pair[0], pair[1]
+
+
+def pair_of_sizes(who: str, name: str, size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width, from one number for both or one for each.
+
+    Raises:
+        InputError: for what is not one or two positive integers.
+
+    Example:
+        >>> pair_of_sizes("cutout", "size", 8), pair_of_sizes("cutout", "size", (4, 6))
+        ((8, 8), (4, 6))
+    """
+    sizes = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sizes) != 2 or not all(isinstance(one, int | np.integer) and one > 0 for one in sizes):
+        raise InputError(f"{who} needs a {name} of one or two positive integers (height, width), got {size}")
+    return int(sizes[0]), int(sizes[1])
+
+
+def per_image(who: str, name: str, value: Any, images: Any) -> jax.Array:
+    """One number for all images or one for each, in a shape that broadcasts against them.
+
+    Raises:
+        InputError: for other shapes than [] and [N].
+
+    Example:
+        >>> per_image("brightness", "factor", jnp.ones(5), jnp.zeros((5, 8, 8, 3))).shape
+        (5, 1, 1, 1)
+    """
+    value = jnp.asarray(value)
+    if value.shape not in ((), jnp.shape(images)[:1]):
+        raise InputError(
+            f"{who} of {jnp.shape(images)[0]} images expects a {name} for all or one for each, "
+            f"[] or [{jnp.shape(images)[0]}], got {list(value.shape)}"
+        )
+    return value.reshape(-1, 1, 1, 1)
+
+
+def numbers(images: jax.Array) -> jax.Array:
+    """The same numbers as floats that can be computed with, in float32 or wider."""
+    return jnp.asarray(images).astype(wide(images))
+
+
+def like(values: jax.Array, images: jax.Array) -> jax.Array:
+    """Computed numbers in the dtype of the images: rounded to bytes where these are bytes.
+
+    Example:
+        >>> like(jnp.array([-3.0, 2.5, 7.6, 300.0]), jnp.zeros(1, jnp.uint8)).tolist()
+        [0, 2, 8, 255]
+    """
+    if jnp.result_type(images) == jnp.uint8:
+        values = jnp.clip(jnp.round(values), 0, WHITE)
+    return values.astype(jnp.result_type(images))
+
+
+def shades(images: jax.Array) -> jax.Array:
+    """The images in the scale from 0, black, to 1, white, as floats of at least 32 bits."""
+    return numbers(images) / WHITE if jnp.result_type(images) == jnp.uint8 else numbers(images)
+
+
+def like_shades(values: jax.Array, images: jax.Array) -> jax.Array:
+    """The way back from `shades`, to the dtype of the images."""
+    return like(values * WHITE if jnp.result_type(images) == jnp.uint8 else values, images)
+
+
+def like_clipped(values: jax.Array, images: jax.Array) -> jax.Array:
+    """The same, with what is darker than black or brighter than white cut off, in floats too."""
+    return like_shades(jnp.clip(values, 0, 1), images)
