@@ -107,10 +107,13 @@ def _convolve(x, w):
     return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
-def _to_input(dy, w):
-    images = _images(dy.astype(w.dtype), w)
-    turned = jnp.flip(w, range(w.ndim - 2)).swapaxes(-1, -2)
-    dx = _convolution(images, turned, [_same(k)[::-1] for k in w.shape[:-2]])
+def _turned(w):
+    return jnp.flip(w, range(w.ndim - 2)).swapaxes(-1, -2)
+
+
+def _to_input(dy, turned):
+    images = _images(dy.astype(turned.dtype), turned)
+    dx = _convolution(images, turned, [_same(k)[::-1] for k in turned.shape[:-2]])
     return dx.reshape(*dy.shape[:-1], dx.shape[-1])
 
 
@@ -140,7 +143,7 @@ def _convolution(x, w, padding):
     return jax.lax.conv_general_dilated(x, w, ones, padding, dimension_numbers=axes, preferred_element_type=wide(x, w))
 
 
-CELL = lstm_cell._replace(product=Product(_convolve, _to_input, _to_weight))
+CELL = lstm_cell._replace(product=Product(_convolve, _turned, _to_input, _to_weight))
 
 
 class ConvLSTM(LSTM):

@@ -93,7 +93,7 @@ def _taps(x, laid):
             starts.append(before + ahead * s if inside else 0)
             stops.append(starts[-1] + (inside - 1) * s + 1 if inside else 0)
             outside.append((ahead, behind))
-        slices = (0, *starts, 0), (len(x), *stops, x.shape[-1]), (1, *laid.stride, 1)
+        slices = (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *laid.stride, 1)
         yield tap, jax.lax.slice(x, *slices), outside
 
 

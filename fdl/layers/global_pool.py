@@ -116,7 +116,7 @@ def _(remembered, dy):
 
 def _rows(x):
     """All positions as one axis: [N, positions, C]."""
-    return x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
+    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
 
 def _numbers(x):

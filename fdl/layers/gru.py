@@ -119,17 +119,17 @@ def _gates(a, q, bh):
     (a_r, a_u, a_n), (q_r, q_u, s) = split(a, 3), split(q, 3)
     r, u = jax.nn.sigmoid(a_r + q_r), jax.nn.sigmoid(a_u + q_u)
     s = s if bh is None else s + bh
-    return join(r, u, jnp.tanh(a_n + r * s), s)
+    return r, u, jnp.tanh(a_n + r * s), s
 
 
 def _advance(gates, before):
-    _, u, n, _ = split(gates, 4)
+    _, u, n, _ = gates
     (h,) = before
     return (n + u * (h - n),)
 
 
 def _back(gates, before, dafter):
-    r, u, n, s = split(gates, 4)
+    r, u, n, s = gates
     (h,), (dh,) = before, dafter
     # h' = n + u (h - n)
     dn = dh * (1 - u)

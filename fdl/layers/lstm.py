@@ -124,28 +124,28 @@ def _(kept, upstream, *, remember, block):
 
 def _gates(a, q):
     i, f, o, g = split(a + q, 4)
-    return join(*map(jax.nn.sigmoid, (i, f, o)), jnp.tanh(g))
+    return *map(jax.nn.sigmoid, (i, f, o)), jnp.tanh(g)
 
 
 def _advance(gates, before):
-    i, f, o, g = split(gates, 4)
+    i, f, o, g = gates
     _, c = before
     c = f * c + i * g
     return o * jnp.tanh(c), c
 
 
 def _back(gates, before, dafter):
-    i, f, o, g = split(gates, 4)
+    i, f, o, g = gates
     _, c = before
     dh, dc = dafter
     t = jnp.tanh(f * c + i * g)
     # h' = o t      t = tanh(c')
     dc = dc + dh * o * (1 - t) * (1 + t)
     # c' = f c + i g
-    dgates = join(dc * g, dc * c, dh * t, dc * i)
+    di, df, do, dg = dc * g, dc * c, dh * t, dc * i
     # i, f, o = sigmoid(z)      g = tanh(z)
-    dz = dgates * join(*(s * (1 - s) for s in (i, f, o)), (1 - g) * (1 + g))
-    return dz, dz, (0, dc * f)
+    dz = join(di * i * (1 - i), df * f * (1 - f), do * o * (1 - o), dg * (1 - g) * (1 + g))
+    return dz, None, (0, dc * f)
 
 
 CELL = Cell(_gates, _advance, _back, DENSE)

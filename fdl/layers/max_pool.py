@@ -183,10 +183,10 @@ def max_unpool(
     sizes = spatial_sizes("max_unpool", y, size)
     laid = pool_windows("max_unpool", sizes, window, stride, padding)
     position, exists = _position(index, laid, sizes)
-    example, channel = jnp.arange(len(y))[:, None, None], jnp.arange(y.shape[-1])
-    x = jnp.zeros((len(y), math.prod(sizes), y.shape[-1]), wide(y))
+    example, channel = jnp.arange(y.shape[0])[:, None, None], jnp.arange(y.shape[-1])
+    x = jnp.zeros((y.shape[0], math.prod(sizes), y.shape[-1]), wide(y))
     x = x.at[example, _as_rows(position), channel].add(_as_rows(jnp.where(exists, y, 0)))
-    return x.reshape(len(y), *sizes, y.shape[-1]).astype(y.dtype)
+    return x.reshape(y.shape[0], *sizes, y.shape[-1]).astype(y.dtype)
 
 
 @max_unpool.validate
@@ -223,7 +223,7 @@ def _position(index, laid, sizes):
 
 
 def _as_rows(x):
-    return x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
+    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
 
 def _laid(x, window, stride, padding):

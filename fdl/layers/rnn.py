@@ -119,14 +119,14 @@ def _tanh_back(h, before, dafter):
     # h = tanh(z)
     (dh,) = dafter
     dz = dh * (1 - h) * (1 + h)
-    return dz, dz, (0,)
+    return dz, None, (0,)
 
 
 def _relu_back(h, before, dafter):
     # h = 0 where z <= 0, z elsewhere
     (dh,) = dafter
     dz = jnp.where(h == 0, 0, dh)
-    return dz, dz, (0,)
+    return dz, None, (0,)
 
 
 CELLS = {"tanh": Cell(_tanh, _advance, _tanh_back, DENSE), "relu": Cell(_relu, _advance, _relu_back, DENSE)}

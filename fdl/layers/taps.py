@@ -116,7 +116,7 @@ def taps(x: jax.Array, laid: Windows, fill: float) -> Iterator[jax.Array]:
             starts.append(min(max(0, before * s + t - low), n))
             stops.append(starts[-1] + max(0, (within - 1) * s + 1))
             outside.append((before, out - before - within))
-        inside = jax.lax.slice(x, (0, *starts, 0), (len(x), *stops, x.shape[-1]), (1, *laid.stride, 1))
+        inside = jax.lax.slice(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *laid.stride, 1))
         yield _pad(inside, outside, fill)
 
 

@@ -46,14 +46,18 @@ class Product(NamedTuple):
     """A product y = x w, where x may have any leading axes, and what its backward pass is made of."""
 
     of: Callable[[Any, Any], Any]  # x, w -> y
-    to_input: Callable[[Any, Any], Any]  # dy, w -> dx
+    turned: Callable[[Any], Any]  # w -> the w of the way back
+    to_input: Callable[[Any, Any], Any]  # dy, turned w -> dx
     to_weight: Callable[[Any, Any, Any], Any]  # x, dy, w -> dw
 
 
 class Cell(NamedTuple):
-    """One step of a recurrence, as functions of arrays; the first of the states is the output."""
+    """One step of a recurrence, as functions of arrays; the first of the states is the output.
 
-    gates: Callable[[Any, Any], Any]  # a, q -> gates
+    Where gates are a function of a + q, da and dq are the same, and ``back`` gives None for dq.
+    """
+
+    gates: Callable[[Any, Any], Any]  # a, q -> gates, an array or several
     advance: Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]  # gates, states before -> states after
     back: Callable[[Any, tuple[Any, ...], tuple[Any, ...]], tuple[Any, Any, tuple[Any, ...]]]
     product: Product
@@ -124,6 +128,8 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int) -
     wx, wh, b = kept.wx, kept.wh, kept.b
     (x, valid), (dh, _), (h, _) = (in_blocks(array, kept.lengths, block) for array in (kept.xs, dhs, kept.hs))
     first = jnp.concatenate([kept.h0[None], h[:-1, -1]])
+    # XLA would turn wh inside the loop, in every step.
+    turned_wx, turned_wh = jax.lax.optimization_barrier((cell.product.turned(wx), cell.product.turned(wh)))
 
     def step(dstates: Any, inputs: Any) -> Any:
         gates, before, dh, valid = inputs
@@ -131,7 +137,7 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int) -
         da, dq, dbefore = cell.back(gates, before, dstates)
         da, dq = _where(valid, (da, dq), 0)
         # q = h wh
-        dh_before = dbefore[0] + cell.product.to_input(dq, wh)
+        dh_before = dbefore[0] + cell.product.to_input(da if dq is None else dq, turned_wh)
         return _where(valid, (dh_before, *dbefore[1:]), dstates), (da, dq)
 
     def over_block(carry: Any, inputs: Any) -> Any:
@@ -141,11 +147,12 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int) -
         if gates is None:
             gates = cell.gates(cell.product.of(x, wx) + b, cell.product.of(h, wh))
         dstates, (da, dq) = jax.lax.scan(step, dstates, (gates, (h, *others), dh, valid), reverse=True)
+        dq = da if dq is None else dq
         # a = x wx + b      q = h wh
         dwx = dwx + cell.product.to_weight(x, da, wx)
         dwh = dwh + cell.product.to_weight(h, dq, wh)
         db, dq_sum = db + da.sum(range(da.ndim - 1)), dq_sum + dq.sum(range(dq.ndim - 1))
-        return (dstates, dwx, dwh, db, dq_sum), cell.product.to_input(da, wx)
+        return (dstates, dwx, dwh, db, dq_sum), cell.product.to_input(da, turned_wx)
 
     dtype = wide(kept.xs, wx)
     nothing = [jnp.zeros_like(a, dtype) for a in (wx, wh, b, b)]
@@ -259,6 +266,7 @@ def _rows(x: Any) -> Any:
 # y = x w: dx = dy w^T, dw = x^T dy
 DENSE = Product(
     of=matmul,
-    to_input=lambda dy, w: matmul(dy.astype(w.dtype), w.T),
+    turned=jnp.transpose,
+    to_input=lambda dy, turned: matmul(dy.astype(turned.dtype), turned),
     to_weight=lambda x, dy, w: matmul(_rows(x).T, _rows(dy).astype(x.dtype)),
 )
