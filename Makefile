@@ -32,8 +32,9 @@ format: .venv/tools ## format the code, and fix what can be fixed safely
 	@$(VENV_PYTHON) -m ruff check --fix
 	@$(VENV_PYTHON) -m ruff format
 
-bench: .venv/ready ## measure the rules against automatic differentiation
-	@$(VENV_PYTHON) benchmarks/rules.py $(ARGS)
+bench: WHAT ?= rules
+bench: .venv/ready ## measure the rules against automatic differentiation, or WHAT=optimizers, WHAT=training
+	@$(VENV_PYTHON) benchmarks/$(WHAT).py $(ARGS)
 
 docs: .venv/tools ## write the reference to build/docs/index.html
 	@$(VENV_PYTHON) -m pdoc --math --docformat google --output-directory build/docs fdl

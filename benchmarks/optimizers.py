@@ -1,14 +1,15 @@
 """How close an update comes to the speed of memory: time and memory of every optimizer, in one run.
 
-    PYTHONPATH=. python benchmarks/optimizers.py               all optimizers, on 20 million float32 parameters
-    PYTHONPATH=. python benchmarks/optimizers.py adam lion     those whose name contains a word
-    PYTHONPATH=. python benchmarks/optimizers.py --quick       small and short, to see that it works
+    make bench WHAT=optimizers                    all optimizers, on 20 million float32 parameters
+    make bench WHAT=optimizers ARGS="adam lion"   those whose name contains a word
+    make bench WHAT=optimizers ARGS="--quick"     small and short, to see that it works
 
 An update must read the gradient, and read and write the parameters and the optimizer's memory of them. The column
 "of a copy" is its time over the time in which as many bytes are copied from array to array, in the same run: 1 is the
 speed of memory. (In place it may be less: a copy also loads what it overwrites.) Parameters and state are donated, so
-"temporary" is all that is needed besides. The last rows are one update of Adam on the same parameters in a thousand
-arrays, and optax's, where optax is installed; "of one" is their time over that of Adam on one array.
+"temporary" is all that is needed besides. The last rows are updates of Adam on the same parameters in a thousand
+arrays, and optax's, where optax is installed; "of one" is their time over that of Adam on one array. Handing over
+4,000 buffers takes its time whatever is done with them, so there are rows with ten updates in one call as well.
 """
 
 import argparse
@@ -59,29 +60,37 @@ class Measured(NamedTuple):
 class Contestant:
     """A compiled update, parameters and state included, that is run again and again in place."""
 
-    def __init__(self, name: str, optimizer: Any, remembered: int, size: int, arrays: int):
+    def __init__(self, name: str, optimizer: Any, remembered: int, size: int, arrays: int, updates: int = 1):
         grads = {f"w{i}": jnp.full(size // arrays, 0.01 * i + 0.1) for i in range(arrays)}
         params = jax.tree.map(jnp.ones_like, grads)
 
-        def step(params: Any, opt_state: Any, grads: Any) -> Any:
+        def update(carry: Any, grads: Any) -> Any:
+            params, opt_state = carry
             updates, opt_state = optimizer.update(grads, opt_state, params)
             return optim.apply_updates(params, updates), opt_state
 
-        self.name, self.bytes = name, 4 * size * (3 + 2 * remembered)
+        def step(params: Any, opt_state: Any, grads: Any) -> Any:
+            carry = params, opt_state
+            return update(carry, grads) if updates == 1 else jax.lax.fori_loop(0, updates, body(grads), carry)
+
+        def body(grads: Any) -> Callable[[Any, Any], Any]:
+            return lambda _, carry: update(carry, grads)
+
+        self.name, self.bytes, self._updates = name, 4 * size * (3 + 2 * remembered), updates
         self._grads, self._carry = grads, (params, optimizer.init(params))
         self._step = jax.jit(step, donate_argnums=(0, 1)).lower(*self._carry, grads).compile()
         self.temporary = self._step.memory_analysis().temp_size_in_bytes
         self._times: list[float] = []
 
     def run(self) -> None:
-        """One update."""
+        """One call."""
         start = time.perf_counter()
         self._carry = jax.block_until_ready(self._step(*self._carry, self._grads))
         self._times.append(time.perf_counter() - start)
 
     def measured(self) -> Measured:
-        """The result of all runs; the first was for warming up."""
-        return Measured(self.name, float(np.median(self._times[1:])), self.bytes, self.temporary)
+        """The result of all runs, per update; the first was for warming up."""
+        return Measured(self.name, float(np.median(self._times[1:])) / self._updates, self.bytes, self.temporary)
 
 
 class Copy:
@@ -162,18 +171,22 @@ def main() -> None:
         title = f"{size:,} float32 parameters; a copy moves {np.median(bandwidths) / 1e9:.1f} GB/s"
         console.print(table(results, float(np.median(bandwidths)), title))
 
-    rivals = [Contestant("adam, 1 array", optim.adam(), 2, size, 1)]
-    rivals.append(Contestant("adam, 1,000 arrays", optim.adam(), 2, size, 1000))
+    rivals = {"adam": optim.adam()}
     if (peer := optax_adam()) is not None:
-        rivals.append(Contestant("optax adam, 1 array", peer(), 2, size, 1))
-        rivals.append(Contestant("optax adam, 1,000 arrays", peer(), 2, size, 1000))
-    compared, bandwidth = measure(rivals, copy, seconds)
-    console.print(table(compared, bandwidth, "Adam, all in turn", one=compared[0].seconds))
+        rivals["optax adam"] = peer()
+    for updates, per_call in ((1, ""), (10, ", 10 updates per call")):
+        contestants = [
+            Contestant(f"{name}, {arrays:,} array{'s' * (arrays > 1)}", optimizer, 2, size, arrays, updates)
+            for name, optimizer in rivals.items()
+            for arrays in (1, 1000)
+        ]
+        compared, bandwidth = measure(contestants, copy, seconds)
+        console.print(table(compared, bandwidth, f"Adam, all in turn{per_call}", one=compared[0].seconds))
+        results += [r._replace(name=r.name + per_call) for r in compared]
 
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "optimizers.txt").write_text(console.export_text())
-    everything = [r._asdict() for r in results + compared]
-    (options.output / "optimizers.json").write_text(json.dumps(everything, indent=1))
+    (options.output / "optimizers.json").write_text(json.dumps([r._asdict() for r in results], indent=1))
     print(f"written to {options.output}")
 
 
