@@ -13,6 +13,7 @@ from fdl.layers.conv_norm import ConvNormRelu, conv_norm_relu
 from fdl.layers.conv_transpose import ConvTranspose, conv_transpose
 from fdl.layers.dropout import Dropout, DropPath, SpatialDropout, drop_path, dropout, spatial_dropout
 from fdl.layers.embedding import Embedding, embedding
+from fdl.layers.ensemble import Ensemble, ensemble
 from fdl.layers.gated import Geglu, Glu, Swiglu, geglu, glu, swiglu
 from fdl.layers.global_pool import GlobalAvgPool, GlobalMaxPool, global_avg_pool, global_max_pool
 from fdl.layers.graph_convolution import GraphAttention, GraphConv
@@ -70,6 +71,7 @@ __all__ = [
     "Elu",
     "Embedding",
     "EncoderBlock",
+    "Ensemble",
     "Flatten",
     "Geglu",
     "Gelu",
@@ -134,6 +136,7 @@ __all__ = [
     "dropout",
     "elu",
     "embedding",
+    "ensemble",
     "feed_forward",
     "gather_nodes",
     "geglu",

@@ -16,7 +16,6 @@ On CPU (jax 0.10, two cores) XLA's y and dx are near the peak of a matrix produc
 Elsewhere other forms are better; milliseconds of CPU time there and here:
 
     one tap       dw 14 to 27 -> 4 to 8. Without padding it is a product of matrices: dw = x^T dy. So on every device.
-    one axis      7.4 -> 3.7. As two axes, one of them of size 1, it runs on all cores. So on every device.
     dw            113 -> 62 for 3x3 taps on [64, 32, 32, 64], 73 -> 53 on [64, 8, 8, 256], with an eighth and two fifths
                   of the memory. A sum over chunks of examples, for which dy stays in the cache.
     depthwise     y 59 -> 3.4, dw 58 -> 14 for 3x3 taps on [16, 32, 32, 128]. A sum over taps of elementwise products.
@@ -36,7 +35,6 @@ import jax
 import jax.numpy as jnp
 
 from fdl.layers.conv_operation import (
-    on_two_axes,
     operation,
     operation_input_gradient,
     operation_weight_gradient,
@@ -66,8 +64,6 @@ def convolve(x: jax.Array, w: jax.Array, laid: Windows, groups: int = 1) -> jax.
     """
     if is_product(laid, groups):
         return one_tap(x, w, laid)
-    if len(laid.kernel) == 1:
-        return convolve(x[:, None], w[None], on_two_axes(laid), groups)[:, 0]
     if is_operation(laid, groups):
         return operation(x, w, laid, groups)
     return jax.lax.platform_dependent(
@@ -86,8 +82,6 @@ def input_gradient(dy: jax.Array, w: jax.Array, laid: Windows, sizes: Sequence[i
     """
     if is_product(laid, groups):
         return one_tap_input_gradient(dy, w, laid, sizes)
-    if len(laid.kernel) == 1:
-        return input_gradient(dy[:, None], w[None], on_two_axes(laid), (1, *sizes), groups)[:, 0]
     if is_operation(laid, groups):
         return operation_input_gradient(dy, w, laid, sizes, groups)
     return jax.lax.platform_dependent(

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from fdl.rule import wide
-from fdl.windows import Windows
 
 _SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
 
@@ -57,29 +56,24 @@ def operation_weight_gradient(x, dy, laid, groups):
 
 
 def weight_gradient_by_chunks(x, dy, laid):
-    """The sum over chunks of examples, each with the order of axes that CPU needs, and on two axes if there is one."""
+    """dw: the sum over chunks of examples, each with the order of axes that CPU needs."""
     size = chunk_size(math.prod(laid.output))
     chunks = len(x) // size
-
-    def of(x, dy):
-        if len(laid.kernel) == 1:
-            return _of_chunk(x[:, None], dy[:, None], on_two_axes(laid))[0]
+    if chunks < 2:
         return _of_chunk(x, dy, laid)
 
-    if chunks < 2:
-        return of(x, dy)
-
     def add(chunk, total):
-        return total + of(*(jax.lax.dynamic_slice_in_dim(a, chunk * size, size) for a in (x, dy)))
+        return total + _of_chunk(*(jax.lax.dynamic_slice_in_dim(a, chunk * size, size) for a in (x, dy)), laid)
 
-    rest = of(x[chunks * size :], dy[chunks * size :])
+    rest = _of_chunk(x[chunks * size :], dy[chunks * size :], laid)
     return jax.lax.fori_loop(0, chunks, add, rest)
 
 
 def _of_chunk(x, dy, laid):
     # XLA exchanges the axes like this by itself, but not in loops, where it would not use its fast kernels.
     x, dy = jnp.swapaxes(x, 0, -1), jnp.moveaxis(dy, 0, -2)
-    seen, numbers = list(_seen(laid, x.shape[1:-1])), ("NHWC", "HWIO", "NHWC")
+    axes, seen = _SPATIAL[len(laid.kernel)], list(_seen(laid, x.shape[1:-1]))
+    numbers = f"N{axes}C", f"{axes}IO", f"N{axes}C"
     dw = _conv(x, dy, numbers, window_strides=laid.dilation, padding=seen, rhs_dilation=laid.stride)
     return jnp.moveaxis(dw, 0, -2)
 
@@ -118,10 +112,3 @@ def _mirrored(laid, sizes):
 
 def _flipped(w):
     return jnp.flip(w, range(w.ndim - 2))
-
-
-def on_two_axes(laid):
-    """Windows on one axis as windows on two, the first of which has size 1."""
-    return Windows(
-        (1, *laid.kernel), (1, *laid.stride), ((0, 0), *laid.padding), (1, *laid.dilation), (1, *laid.output)
-    )

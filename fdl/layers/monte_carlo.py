@@ -21,12 +21,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 from fdl.layers.dropout import Dropout
-from fdl.rule import wide
+from fdl.layers.ensemble import mean_and_spread
 
 
 def monte_carlo(
@@ -88,10 +87,7 @@ def monte_carlo(
     def one_pass(key: jax.Array) -> Any:
         return sampled.apply(params, state, *inputs, key=key)[0]
 
-    ys = jax.vmap(one_pass)(jax.random.split(key, samples))
-    mean = jax.tree.map(lambda y: jnp.mean(y, axis=0, dtype=wide(y)).astype(y.dtype), ys)
-    spread = jax.tree.map(lambda y: jnp.std(y, axis=0, dtype=wide(y)).astype(y.dtype), ys)
-    return mean, spread
+    return mean_and_spread(jax.vmap(one_pass)(jax.random.split(key, samples)))
 
 
 class _InTraining(Layer):

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.layer import Layer, Tree, Visit
+from fdl.layer import Tree, Visit
+from fdl.layers.copies import Copies
 
 
-class Repeat(Layer):
+class Repeat(Copies):
     """n layers of one kind, one after the other, each with parameters of its own: x = layer_i(x, ...).
 
     The parameters of all n are stacked along a first axis, and a `jax.lax.scan` goes through them, so that compiling
@@ -33,24 +34,8 @@ class Repeat(Layer):
         ((12, 3, 3), (2, 3))
     """
 
-    layer: Layer
-    n: int
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.layer, Layer):
-            raise InputError(f"Repeat is made of a layer, got {self.layer!r}")
-        if not isinstance(self.n, int) or self.n < 1:
-            raise InputError(f"Repeat needs a number of layers of at least 1, got {self.n!r}")
-
-    @property
-    def children(self) -> dict[str, Layer]:
-        return {str(i): self.layer for i in range(self.n)}
-
-    def part_of(self, tree: Tree, name: str) -> Tree:
-        return jax.tree.map(lambda stacked: stacked[int(name)], tree)
-
     def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
-        params, state = jax.vmap(lambda key: self.layer.init(key, *inputs))(jax.random.split(key, self.n))
+        params, state = super().init(key, *inputs)
         jax.eval_shape(functools.partial(self.apply, train=True), params, state, *inputs, key=key)
         return params, state
 
@@ -78,10 +63,6 @@ class Repeat(Layer):
             visited.append(arrays)
         params, state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *visited)
         return x, params, state
-
-    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
-        states = super().begin_stream(params, state, batch, length)
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states.values())
 
     def _check_output(self, x: Any, y: Any) -> None:
         given, made = jax.tree.map(_type, x), jax.tree.map(_type, y)

@@ -1,0 +1,37 @@
+"""Layers of one kind with their parameters stacked along a first axis: what `Repeat` and `Ensemble` have in common."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fdl.errors import InputError
+from fdl.layer import Layer, Tree
+
+
+class Copies(Layer):
+    """n layers of one kind, each with parameters and a state of its own, in arrays with a first axis of n."""
+
+    layer: Layer
+    n: int
+
+    def __post_init__(self) -> None:
+        who = type(self).__name__
+        if not isinstance(self.layer, Layer):
+            raise InputError(f"{who} is made of a layer, got {self.layer!r}")
+        if not isinstance(self.n, int) or self.n < 1:
+            raise InputError(f"{who} needs a number of layers of at least 1, got {self.n!r}")
+
+    @property
+    def children(self) -> dict[str, Layer]:
+        return {str(i): self.layer for i in range(self.n)}
+
+    def part_of(self, tree: Tree, name: str) -> Tree:
+        return jax.tree.map(lambda stacked: stacked[int(name)], tree)
+
+    def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
+        return jax.vmap(lambda key: self.layer.init(key, *inputs))(jax.random.split(key, self.n))
+
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        streams = super().begin_stream(params, state, batch, length)
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *streams.values())
