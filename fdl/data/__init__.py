@@ -16,6 +16,7 @@ from fdl.data.pca import PCA, color_axes, fit_pca, project, reconstruct
 from fdl.data.prefetch import prefetch
 from fdl.data.preprocess import Moments, channel_moments, feature_moments, mean_image, standardise, unstandardise
 from fdl.data.quality import DataReport, data_report
+from fdl.data.resample import MemberBatches, bootstrap
 from fdl.data.split import k_folds, split
 from fdl.data.text import Vocabulary, next_character_windows, read_text, tiny_shakespeare, vocabulary
 from fdl.data.whitening import unwhiten, whiten, zca_unwhiten, zca_whiten
@@ -28,10 +29,12 @@ __all__ = [
     "DownloadError",
     "Epoch",
     "ImageFiles",
+    "MemberBatches",
     "Moments",
     "Position",
     "Subset",
     "Vocabulary",
+    "bootstrap",
     "channel_moments",
     "cifar10",
     "cifar100",

@@ -63,7 +63,8 @@ def weight_gradient_by_chunks(x, dy, laid):
         return _of_chunk(x, dy, laid)
 
     def add(chunk, total):
-        return total + _of_chunk(*(jax.lax.dynamic_slice_in_dim(a, chunk * size, size) for a in (x, dy)), laid)
+        x_seen, dy_seen = (jax.lax.dynamic_slice_in_dim(a, chunk * size, size) for a in (x, dy))
+        return total + _of_chunk(x_seen, dy_seen, laid)
 
     rest = _of_chunk(x[chunks * size :], dy[chunks * size :], laid)
     return jax.lax.fori_loop(0, chunks, add, rest)

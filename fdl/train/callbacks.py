@@ -45,6 +45,8 @@ def early_stopping(
     sign = sign_of(mode)
 
     def stop(run: Fitted) -> str | None:
+        if run.stopped is not None:
+            return None  # it has stopped already, and a run that broke down was not validated
         best, since = math.inf, 0
         for record in run.history:
             value = sign * value_of(record, metric)

@@ -112,7 +112,7 @@ def fit(
     _check(batches, {"epochs": epochs, "steps": steps}, record_every=record_every, steps_per_call=steps_per_call)
     run = Fitted(train_state, tuple(history), Position(*map(int, position)))
     step = first_step = int(run.history[-1]["step"]) if run.history else 0
-    unread = _Unread(diverged, run.history[0].get("loss") if run.history else None)
+    unread = Unread(diverged, run.history[0].get("loss") if run.history else None)
     several_steps = scan_steps(train_step)
 
     def recorded(run: Fitted) -> Fitted:
@@ -161,7 +161,7 @@ def fit(
     return run
 
 
-class _Unread:
+class Unread:
     """The metrics of the steps since the last record: on the device, until many are read at once."""
 
     def __init__(self, diverged: float, first_loss: float | None):

@@ -2,13 +2,11 @@
 
     {"encoder": {"affine1": {"w": ..., "b": ...}}}      ->      encoder.affine1.w, encoder.affine1.b
 
-A file is written next to its place and renamed when it is complete, so that there is never half a file, and a file
-that was there before stays until there is a whole new one.
+There is never half a file, and a file that was there before stays until there is a whole new one.
 """
 
 import json
 import os
-import tempfile
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 from fdl.errors import InputError
 from fdl.paths import Keep, matcher, path_of
 from fdl.train.by_path import check_kinds, kind_of, leaves_by_path
+from fdl.train.whole_file import whole_file
 
 _EMPTY = "fdl.empty"  # the metadata that names the dicts without arrays
 _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -44,6 +43,7 @@ def save_parameters(path: str | os.PathLike[str], params: Any, metadata: Mapping
     Source: the format, https://huggingface.co/docs/safetensors.
 
     Example:
+        >>> import tempfile
         >>> folder = tempfile.TemporaryDirectory()
         >>> file = Path(folder.name, "net.safetensors")
         >>> save_parameters(file, {"affine1": {"w": jnp.ones((2, 3))}, "relu1": {}})
@@ -59,14 +59,8 @@ def save_parameters(path: str | os.PathLike[str], params: Any, metadata: Mapping
     arrays = {name: _saved(name, leaf) for name, leaf in leaves_by_path(params).items()}
     if empty := list(_empty_dicts(params)):
         metadata[_EMPTY] = json.dumps(empty)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        part = Path(folder, path.name)
+    with whole_file(path) as part:
         safetensors.numpy.save_file(arrays, part, metadata=metadata or None)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())  # on the disk, before it takes the place of what may be the only good one
-        part.replace(path)
 
 
 def load_parameters(path: str | os.PathLike[str], like: Any = None, select: Keep | None = None) -> Any:
@@ -91,6 +85,7 @@ def load_parameters(path: str | os.PathLike[str], like: Any = None, select: Keep
         ImportError: without safetensors.
 
     Example:
+        >>> import tempfile
         >>> folder = tempfile.TemporaryDirectory()
         >>> file = Path(folder.name, "net.safetensors")
         >>> save_parameters(file, {"encoder": {"w": jnp.ones(3)}, "scores": {"w": jnp.ones(10)}})

@@ -1,0 +1,1 @@
+"""The HTML report of training runs: its page, its charts, its sections."""

@@ -1,0 +1,132 @@
+"""Exported models: what was written says the same where there is no fdl, for any batch size."""
+
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fdl import InputError
+from fdl.layers import (
+    LSTM,
+    Affine,
+    AvgPool,
+    BatchNorm,
+    Cast,
+    Conv,
+    DepthwiseConv,
+    Dropout,
+    Flatten,
+    MaxPool,
+    MultiHeadAttention,
+    Relu,
+    Serial,
+    network,
+    softmax,
+)
+from fdl.train import export, export_model, predict
+
+IMAGES = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype(np.float32)
+
+WITHOUT_FDL = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "fdl":
+            raise ImportError("there is no fdl here")
+
+sys.meta_path.insert(0, Refuse())
+inputs_file, outputs_file = sys.argv[1:]
+
+{recipe}
+
+np.savez(outputs_file, outputs, program.call(arrays, inputs[:1]))
+assert not any(name.partition(".")[0] == "fdl" for name in sys.modules)
+"""
+
+
+def test_the_file_loads_without_fdl(tmp_path):
+    net = Serial(
+        Conv(8, 3),  # by jax.lax.platform_dependent
+        BatchNorm(),
+        Relu(),
+        MaxPool(2),
+        DepthwiseConv(3),
+        AvgPool(2),
+        Dropout(0.5),
+        Flatten(),
+        scores=Cast(Affine(4), "bfloat16"),
+    )
+    params, state = jax.jit(net.init)(jax.random.key(0), IMAGES)
+    params["scores"] = jax.tree.map(lambda w: w.astype(jnp.bfloat16), params["scores"])
+    state["batch_norm1"]["mean"] += 1.0
+    export_model(tmp_path / "deep" / "net.npz", net, params, state, IMAGES, then=softmax)
+    with np.load(tmp_path / "deep" / "net.npz") as file:
+        readme = str(file["readme"])
+        program = jax.export.deserialize(bytearray(file["program"]))
+        assert len(file.files) == 2 + len(jax.tree.leaves((params, state)))
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    assert "It takes float32[n, 8, 8, 3] and gives bfloat16[n, 4]." in readme
+    recipe = re.search(r"^import jax$.*^outputs = .*?$", readme, re.DOTALL | re.MULTILINE)[0]
+    told = [line[4:] for line in export.__doc__.splitlines() if line.startswith("    ")]
+    assert [line for line in recipe.splitlines() if line] == [line.replace("digits", "net") for line in told]
+    recipe = recipe.replace("outputs = ", "inputs = np.load(inputs_file)\noutputs = ")
+    (tmp_path / "deep" / "use.py").write_text(WITHOUT_FDL.format(recipe=recipe))
+    np.save(tmp_path / "x.npy", IMAGES)
+    subprocess.run(
+        [sys.executable, "-I", "use.py", tmp_path / "x.npy", tmp_path / "y.npz"], check=True, cwd=tmp_path / "deep"
+    )
+    expected = softmax(jnp.asarray(predict(net, params, state, IMAGES, batch_size=5)))
+    with np.load(tmp_path / "y.npz") as file:
+        found = [file[name].view(jnp.bfloat16) for name in file.files]
+    assert [y.shape for y in found] == [(5, 4), (1, 4)]
+    for y in found:
+        np.testing.assert_allclose(y.astype(np.float32), expected[: len(y)].astype(np.float32), rtol=0.02)
+
+
+def test_sequences_and_trees(tmp_path):
+    @network(lstm=LSTM(3), attention=MultiHeadAttention(2))
+    def net(net, x):
+        hs = net.lstm(x["steps"])
+        return {"hs": hs, "seen": (net.attention(x["steps"]), x["id"] + 1)}
+
+    x = {"steps": IMAGES[:, :, 0, :2], "id": np.arange(5)}
+    params, state = jax.jit(net.init)(jax.random.key(0), x)
+    like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, jnp.result_type(a)), x)
+    export_model(tmp_path / "net", net, params, state, like, platforms=["cpu"])  # the name as it was given
+    with np.load(tmp_path / "net") as file:
+        program = jax.export.deserialize(bytearray(file["program"]))
+        arrays = [file[f"array{i}"] for i in range(len(file.files) - 2)]
+    expected = predict(net, params, state, x, batch_size=5)
+    for examples in (5, 2):
+        found = program.call(arrays, jax.tree.map(lambda a: jnp.asarray(a[:examples]), x))  # noqa: B023
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[: len(a)], rtol=1e-4, atol=1e-5), found, expected)
+
+
+def test_a_wiring_that_needs_a_number(tmp_path):
+    @network(scores=Affine(2))
+    def net(net, x):
+        return net.scores(x.reshape(len(x), -1))
+
+    params, state = net.init(jax.random.key(0), IMAGES)
+    with pytest.raises(TypeError) as caught:
+        export_model(tmp_path / "net.npz", net, params, state, IMAGES)
+    assert "batch_size= fixes it" in str(caught.value.__notes__)
+    assert not list(tmp_path.iterdir())
+    export_model(tmp_path / "net.npz", net, params, state, IMAGES, batch_size=5)
+    with np.load(tmp_path / "net.npz") as file:
+        assert "float32[5, 8, 8, 3]" in str(file["readme"])
+
+
+def test_refuses(tmp_path):
+    net = Affine(2)
+    params, state = net.init(jax.random.key(0), IMAGES)
+    for platforms in ("cpu", [], ["gpu"]):
+        with pytest.raises(InputError, match="platforms are a list of any of cpu, cuda, rocm, tpu"):
+            export_model(tmp_path / "x", net, params, state, IMAGES, platforms=platforms)
+    with pytest.raises(InputError, match="of one length"):
+        export_model(tmp_path / "x", net, params, state, (IMAGES, IMAGES[:2]))
