@@ -3,12 +3,21 @@
 import os
 
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 # Compiling is most of the time, and results are the same.
 jax.config.update("jax_disable_most_optimizations", True)
 if jax.__version_info__ < (0, 11):  # later ones have one way to compile fusions; the older one takes half the time
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+
+
+def pytest_collection_modifyitems(items):
+    """All tests of a file, and all examples of a package, run in one process, where they share what they compile."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            place = item.path.parent if item.path.is_relative_to(item.config.rootpath / "fdl") else item.path
+            item.add_marker(pytest.mark.xdist_group(str(place.relative_to(item.config.rootpath))))
 
 
 def pytest_runtest_teardown(item, nextitem):

@@ -55,9 +55,15 @@ BODIES = {
     "convolution": Serial(GraphConv(5), OnNodes(Relu()), GraphConv(2)),
     "attention": Serial(GraphAttention(4, heads=2), OnNodes(Tanh()), GraphAttention(2, heads=3, concat=False)),
 }
+SLOW = ("mean", "convolution")
 every_body = pytest.mark.parametrize(
-    "body", [pytest.param(body, id=name, marks=pytest.mark.xdist_group(name)) for name, body in BODIES.items()]
-)  # all tests of a body run in one process, where they share what they compile
+    "body",
+    [
+        # All tests of a body run in one process, where they share what they compile.
+        pytest.param(body, id=name, marks=[pytest.mark.xdist_group(name), *[pytest.mark.slow] * (name in SLOW)])
+        for name, body in BODIES.items()
+    ],
+)
 
 
 @functools.cache

@@ -82,7 +82,9 @@ def test_vmap(case):
 
 
 @first_smooth_case
-@pytest.mark.parametrize("dtype", [jnp.float64, jnp.bfloat16], ids=lambda d: d.__name__)
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, pytest.param(jnp.float64, marks=pytest.mark.slow)], ids=lambda d: d.__name__
+)
 def test_scan_and_remat(case, dtype):
     checks.scan_and_remat_change_nothing(case, dtype)
 
