@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -15,6 +17,7 @@ def run(*arguments):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_it_checks_trains_and_draws_and_fails_when_it_has_not_learnt(tmp_path):
     result = run("--epochs", "1", "--output", str(tmp_path / "new" / "folder"))
     for part in ("affine1.w relative error", "ok: all 8 gradients", "log 10 = 2.303", "epoch 1/1", "Test accuracy"):

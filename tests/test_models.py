@@ -32,8 +32,8 @@ def image(size, n=2):
     ("net", "size", "classes", "parameters"),
     [
         (resnet(18), 224, 1000, 11_689_512),
-        (resnet(34), 224, 1000, 21_797_672),
-        (resnet(50), 224, 1000, 25_557_032),
+        pytest.param(resnet(34), 224, 1000, 21_797_672, marks=pytest.mark.slow),
+        pytest.param(resnet(50), 224, 1000, 25_557_032, marks=pytest.mark.slow),
         pytest.param(resnet(101), 224, 1000, 44_549_160, marks=pytest.mark.slow),
         pytest.param(resnet(152), 224, 1000, 60_192_808, marks=pytest.mark.slow),
         (resnet(18, 10, small_images=True), 32, 10, 11_173_962),
@@ -49,7 +49,10 @@ def test_sizes_are_those_of_the_paper(net, size, classes, parameters):
     assert sum(w.size for w in jax.tree.leaves(params)) == parameters
 
 
-@pytest.mark.parametrize("net", [resnet_cifar(8), resnet_cifar(8, preactivation=True)], ids=["post", "pre"])
+PRE = pytest.param(resnet_cifar(8, preactivation=True), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("net", [resnet_cifar(8), PRE], ids=["post", "pre"])
 def test_gradients_of_a_whole_network_are_jax_s_and_a_step_along_them_lowers_the_loss(net):
     with jax.enable_x64(True):
         x, labels = jax.random.normal(KEY, (4, 8, 8, 3), jnp.float64), jnp.arange(4)

@@ -49,7 +49,8 @@ def grid(count):
             pool_windows("", sizes, **choices)
         except fdl.InputError:
             continue
-        drawn.append(pytest.param(sizes, choices, int(rng.integers(4)), id=f"{sizes}-{window}-{stride}-{padding}"))
+        name, marks = f"{sizes}-{window}-{stride}-{padding}", [pytest.mark.slow] * (len(drawn) >= count // 2)
+        drawn.append(pytest.param(sizes, choices, int(rng.integers(4)), id=name, marks=marks))
     return drawn
 
 

@@ -62,10 +62,10 @@ def _(x):
 
 @global_avg_pool.backward
 def _(x, dy):
-    n = math.prod(x.shape[1:-1])
+    (_, channels), n = dy.shape, math.prod(x.shape[1:-1])
     # y = sum x / n
     dx = dy.astype(wide(dy)) / n
-    return (jnp.broadcast_to(_at_positions(dx, x), (*x.shape[:-1], dy.shape[-1])),)
+    return (jnp.broadcast_to(_at_positions(dx, x), (*x.shape[:-1], channels)),)
 
 
 @rule
