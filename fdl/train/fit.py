@@ -20,7 +20,7 @@ import numpy as np
 from fdl.data import Position
 from fdl.errors import InputError
 from fdl.train.check_batch import check_batch
-from fdl.train.metrics import examples_in, mean_over_examples
+from fdl.train.metrics import examples_in, mean_over_examples, read
 from fdl.train.progress import shown
 from fdl.train.step import scan_steps
 
@@ -184,14 +184,17 @@ class Unread:
         self._examples.append(examples)
 
     def look(self) -> bool:
-        """Reads what has gathered, now and then, and says whether there is trouble in it."""
+        """Reads what has gathered, now and then, and says whether there is trouble in it.
+
+        The newest stays, so that the device has something to do meanwhile.
+        """
         if len(self._metrics) >= READ_EVERY:
-            self._read()
+            self._read(len(self._metrics) - 1)
         return not self._is_finite
 
     def means(self) -> tuple[Record, str | None]:
         """The seconds and the means over examples since the last call, and what is wrong with the loss, if anything."""
-        self._read()
+        self._read(len(self._metrics))
         means = mean_over_examples(self._values, self._examples)
         loss, first, trouble = means.get("loss"), self._first_loss, None
         if not self._is_finite:
@@ -202,10 +205,10 @@ class Unread:
         self._clear()
         return record, trouble
 
-    def _read(self) -> None:
-        values = jax.device_get(self._metrics)
+    def _read(self, number: int) -> None:
+        values = read(self._metrics[:number])
         self._values += values
-        self._metrics = []
+        del self._metrics[:number]
         losses = [float(loss) for one in values if "loss" in one for loss in np.ravel(one["loss"])]
         if self._first_loss is None and losses:
             self._first_loss = losses[0]

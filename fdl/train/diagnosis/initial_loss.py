@@ -55,8 +55,10 @@ class InitialLoss(Finding):
         expected = f"expected {self.expected:.3g} to {self.highest:.3g}"
         if math.isnan(self.expected):
             expected = "nothing to compare it with: give expected="
-        grown = f", {self.penalty_of_larger:.3g} with weights larger by a tenth" if self.penalty else ""
-        return f"{self.loss:.3g}, {expected}; the penalty adds {self.penalty:.3g}{grown}"
+        if not self.penalty:
+            return f"{self.loss:.3g}, {expected}"
+        grown = f"{self.penalty_of_larger:.3g} with weights larger by a tenth"
+        return f"{self.loss:.3g}, {expected}; the penalty adds {self.penalty:.3g}, {grown}"
 
 
 def initial_loss(

@@ -57,7 +57,7 @@ def short_run(
         raise InputError(f"the batches of a short run need to be of one form, and at least one; got {sorted(forms)}")
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
 
-    def step(now: Any, i: Any) -> Any:
+    def step(now: Any, stacked: Any, i: Any) -> Any:
         params, state, opt_state = now
         batch = jax.tree.map(lambda leaf: leaf[i % len(batches)], stacked)
         here = key if same_key or key is None else jax.random.fold_in(key, i)
@@ -66,7 +66,7 @@ def short_run(
         return (apply_updates(params, updates), state, opt_state), (value, watch(updates, params))
 
     @jax.jit
-    def run(start: Any) -> Any:
+    def run(start: Any, stacked: Any) -> Any:
         def goes_on(now: Any) -> Any:
             i, _, (losses, _) = now
             last = losses[i - 1]
@@ -74,13 +74,13 @@ def short_run(
 
         def one_more(now: Any) -> Any:
             i, carry, told = now
-            carry, one = step(carry, i)
+            carry, one = step(carry, stacked, i)
             return i + 1, carry, jax.tree.map(lambda all_of_it, value: all_of_it.at[i].set(value), told, one)
 
-        _, told = jax.eval_shape(step, start, 0)
+        _, told = jax.eval_shape(step, start, stacked, 0)
         empty = jax.tree.map(lambda one: jnp.zeros((steps, *one.shape), one.dtype), told)
         return jax.lax.while_loop(goes_on, one_more, (0, start, empty))
 
-    taken, (params, state, _), told = run((params, state, optimizer.init(params)))
+    taken, (params, state, _), told = run((params, state, optimizer.init(params)), stacked)
     losses, watched = jax.tree.map(lambda values: np.asarray(values[: int(taken)], np.float64), told)
     return Run(params, state, losses, watched)
