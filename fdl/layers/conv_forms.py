@@ -12,8 +12,8 @@ convolutions again, and XLA has one operation for them:
     dx    dy with s - 1 zeros between its positions, under the mirrored window, channels in and out exchanged
     dw    x under a window that is dy, with dilation and stride exchanged; batch and channels exchanged
 
-On CPU (jax 0.10, two cores) XLA's y and dx are near the peak of a matrix product on two axes, with a stride or without.
-Elsewhere other forms are better; milliseconds of CPU time there and here:
+On CPU (jax 0.10, two cores) XLA's y and dx are near the peak of a matrix product on one axis and on two, with a
+stride or without. Elsewhere other forms are better; milliseconds of CPU time there and here:
 
     one tap       dw 14 to 27 -> 4 to 8. Without padding it is a product of matrices: dw = x^T dy. So on every device.
     dw            113 -> 62 for 3x3 taps on [64, 32, 32, 64], 73 -> 53 on [64, 8, 8, 256], with an eighth and two fifths
