@@ -88,8 +88,14 @@ def _(x, gamma, beta, *, eps):
 
 @batch_norm.forward
 def _(x, gamma, beta, *, eps):
-    y, mean, var = batch_norm.reference(x, gamma, beta, eps=eps)
-    return (y, mean, var), (x, gamma, mean, jax.lax.rsqrt(var + eps))
+    rows = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x, rows, dtype=wide(x))
+    var = jnp.mean(jnp.square(x - mean), rows)
+    # Without this barrier, and those below, XLA would write x - mean out for its next use, not subtract again.
+    mean, var = jax.lax.optimization_barrier((mean, var))
+    r = jax.lax.rsqrt(var + eps)
+    y = (x - mean) * r * gamma + beta
+    return (y.astype(x.dtype), mean, var), (x, gamma, mean, r)
 
 
 @batch_norm.backward
@@ -100,9 +106,10 @@ def _(residuals, upstream, *, eps):
     n = math.prod(x.shape[:-1])
     # 5. y = gamma xhat + beta
     dbeta = jnp.sum(dy, rows, dtype=wide(dy))
-    # Without this barrier XLA would keep the x - mean of the forward pass until here, instead of computing it again.
-    again, _ = jax.lax.optimization_barrier((mean, dbeta))
-    dgamma = jnp.sum(r * jnp.sum(dy * (x - again), rows[1:]), 0)
+    mean, dbeta = jax.lax.optimization_barrier((mean, dbeta))
+    r = r if n else jnp.zeros_like(r)  # without rows var is NaN, but the sums are zero
+    dgamma = r * jnp.sum(dy * (x - mean), rows)
+    mean, dgamma = jax.lax.optimization_barrier((mean, dgamma))
     # 4. xhat = (x - mean) r      3. r = 1 / sqrt(var + eps)
     dvar = dvar - gamma * dgamma * r**2 / 2
     dmean = dmean - gamma * dbeta * r
