@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 # The fdl of this checkout is what runs, whatever the shell, or a .venv copied along with a checkout, says.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test test-all lint types format bench docs lock upgrade clean
+.PHONY: help demo test test-slow test-all lint types format bench docs lock upgrade clean
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -18,8 +18,11 @@ demo: .venv/ready ## train a network on handwritten digits
 test: .venv/ready ## run the tests on all cores; ARGS="-n0 -k relu" goes to pytest
 	@$(VENV_PYTHON) -m pytest -n auto --dist loadgroup $(ARGS)
 
-test-all: ARGS += -m "slow or not slow"
-test-all: test ## run the slow ones too: every check on every case
+test-slow: ARGS += -m "slow and not sweep"
+test-slow: test ## run the others: every check on every case, every example
+
+test-all: ARGS += -m "slow or sweep or not slow"
+test-all: test ## run all tests, and try every fault in every rule
 
 lint: .venv/tools ## look for mistakes and for code that is not formatted
 	@$(VENV_PYTHON) -m ruff check

@@ -132,7 +132,7 @@ class Rule(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         arrays, choices = self.bind(*args, **kwargs)
         for name, choice in choices.items():
-            if isinstance(choice, jax.core.Tracer) or getattr(choice, "__hash__", None) is None:
+            if isinstance(choice, jax.core.Tracer) or not _is_hashable(choice):
                 raise InputError(
                     f"{self.__name__} needs {name} as a fixed Python value (a number, string, tuple or "
                     f"function), got {choice!r}: it is part of what is compiled"
@@ -142,7 +142,7 @@ class Rule(Generic[P, R]):
         if _mode.value == "autodiff":
             return self.reference(**arrays, **choices)  # type: ignore[call-arg]
         values = _vary_together(_scalars_as_arrays(tuple(arrays.values())))
-        return _differentiable(self, tuple(choices.items()), *values)
+        return _compiled(self, tuple(choices.items()), *values)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # Binding like a function makes it one to help(), doctest and the documentation as well.
@@ -190,6 +190,12 @@ def rule(reference: Any = None, /, *, static: Iterable[str] = ()) -> Any:
 def _differentiable(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
     # What the forward part remembers is not used here, so compiled code does not compute it.
     return _forward(a_rule, choices, *arrays)[0]
+
+
+# Outside jit a rule is then one program, not one for each of its operations; inside, it leaves no trace of itself.
+@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+def _compiled(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
+    return _differentiable(a_rule, choices, *arrays)
 
 
 def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
@@ -248,6 +254,14 @@ def wide(*arrays: Any) -> jnp.dtype:
         'float32'
     """
     return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _scalars_as_arrays(tree: Any) -> Any:

@@ -14,28 +14,34 @@ MODULES = sorted({case.rule.__module__ for case in CASES})
 
 def parameter(function):
     """Backward parts are always broken; the others share their code, so that the table refuses most of their faults."""
-    marks = [pytest.mark.xdist_group(function.module), *[pytest.mark.slow] * (not function.name.endswith(".backward"))]
+    marks = [pytest.mark.xdist_group(function.module), *[pytest.mark.sweep] * (not function.name.endswith(".backward"))]
     return pytest.param(function, id=str(function), marks=marks)
 
 
 FUNCTIONS = [parameter(function) for module in MODULES for function in mutation.functions(module)]
 
 
-def is_caught(rules, cases, computed):
+def is_caught(rules, cases, parts):
     """Whether the checks of the value and of the gradient refuse one of the cases, where these rules computed it."""
     for case in cases:
         unchecked = rules[case.rule.__name__].replace(validate=lambda **_: None)
-        with jax.enable_x64(True):
-            arguments = case.make()
         try:
-            results = dict(checks.computed(case, case.batch))
-            for compute in computed:
-                results |= compute(case, arguments, unchecked)
+            results = checks.computed(case, case.batch) | computed_by(case, unchecked, parts)
             checks.value_is_the_formula(case, case.batch, results)
             checks.gradient_is_jax_s(case, case.batch, results)
         except Exception:  # a wrong number, or a fault that does not even run
             return True
     return False
+
+
+def computed_by(case, rule, parts):
+    """What this rule computes in a case, from one compilation."""
+
+    def compute(arguments):
+        return {name: value for part in parts for name, value in part(case, arguments, rule).items()}
+
+    with jax.enable_x64(True):
+        return jax.jit(compute)(case.make())
 
 
 def reached_by(function):
@@ -49,7 +55,7 @@ def reached_by(function):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("share", ["some", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", ["some", pytest.param("all", marks=pytest.mark.sweep)])
 def test_every_fault_is_caught(function, share):
     cases = [case for case in CASES if case.rule.__module__ == function.module]
     cases = [case for case in cases if function.rule in (None, case.rule.__name__)]

@@ -11,6 +11,7 @@ from tests.proof import checks
 
 SMOOTH = [case for case in CASES if case.smooth]
 FIRST = {case.rule: case for case in reversed(SMOOTH)}.values()
+FIRST_OF_FILE = {case.rule.__module__: case for case in reversed(SMOOTH)}.values()
 
 
 def parameters(cases, slow=()):
@@ -27,6 +28,8 @@ every_case = pytest.mark.parametrize("case", parameters(CASES))
 # What depends on how a rule is made more than on its arguments: quickly for one case of each rule.
 first_case = pytest.mark.parametrize("case", parameters(CASES, slow=set(CASES) - set(FIRST)))
 first_smooth_case = pytest.mark.parametrize("case", parameters(SMOOTH, slow=set(SMOOTH) - set(FIRST)))
+# What depends on how all rules are made: for one case of each file.
+first_of_file = pytest.mark.parametrize("case", parameters(SMOOTH, slow=set(SMOOTH) - set(FIRST_OF_FILE)))
 narrow_dtype = pytest.mark.parametrize(
     "dtype", [jnp.float32, jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.slow)], ids=lambda d: d.__name__
 )
@@ -81,7 +84,7 @@ def test_vmap(case):
     checks.vmap_is_a_loop(case)
 
 
-@first_smooth_case
+@first_of_file
 @pytest.mark.parametrize(
     "dtype", [jnp.bfloat16, pytest.param(jnp.float64, marks=pytest.mark.slow)], ids=lambda d: d.__name__
 )
@@ -89,12 +92,12 @@ def test_scan_and_remat(case, dtype):
     checks.scan_and_remat_change_nothing(case, dtype)
 
 
-@first_smooth_case
+@first_of_file
 def test_sharding(case):
     checks.sharding_changes_nothing(case)
 
 
-@first_smooth_case
+@first_of_file
 def test_second_derivatives(case):
     checks.second_derivatives_are_jax_s(case)
 
