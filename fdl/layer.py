@@ -46,9 +46,9 @@ class Layer:
         (Scale(start=2.0), (5, 3), 2.0)
     """
 
-    def __init_subclass__(cls) -> None:
-        # A subclass without fields of its own is constructed like its parent.
-        dataclasses.dataclass(frozen=True, repr=False, init=bool(inspect.get_annotations(cls)))(cls)
+    def __init_subclass__(cls, *, init: bool = True) -> None:
+        # A subclass without fields of its own is constructed like its parent; type checkers are told so by init=False.
+        dataclasses.dataclass(frozen=True, repr=False, init=init and bool(inspect.get_annotations(cls)))(cls)
 
     @property
     def name(self) -> str:
@@ -109,8 +109,8 @@ class Layer:
     def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
         """The state with which `apply` takes a sequence piece by piece, each call going on where the last one ended.
 
-        Attention then keeps the keys and values of what it has seen, and positions count on, so that a model
-        which only looks back gives for one token at a time what it gives for all of them at once.
+        Attention then keeps the keys and values of what it has seen, recurrent layers their state, and positions
+        count on, so that a model which only looks back gives for one token at a time what it gives for all at once.
 
         Args:
             params, state: as for `apply`.

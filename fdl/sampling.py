@@ -5,7 +5,7 @@ A decoding step is any function
     step(carry, token) -> (logits, carry)
 
 from the last token, and whatever remembers those before it, to a score for each token that may come next: a
-recurrent network with its states as carry, or a network with `fdl.Layer.begin_stream`'s state. `generate` and
+recurrent network with its states as carry, or, made by `stream_step`, any network after `begin_stream`. `generate` and
 `beam_search` go on from there as pure functions of it, one `jax.lax.scan` each.
 
 The distribution that is drawn from is softmax(logits), reshaped by what comes before the draw:
@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.layer import Layer, Tree
 from fdl.rule import wide
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -124,6 +125,35 @@ def sample(key: jax.Array, logits: jax.Array, *, reshape: Callable[[jax.Array], 
         1
     """
     return jax.random.categorical(key, logits if reshape is None else reshape(logits))
+
+
+def stream_step(net: Layer, params: Tree, *inputs: Any) -> Step:
+    """The decoding step of a network from ids [N, T] to scores [N, T, V]: its carry is the state of a stream.
+
+    Args:
+        net: a network that only looks back, such as `fdl.models.gpt`.
+        params: its parameters.
+        inputs: what it is given besides the ids, every time, such as what an encoder made of the source.
+
+    Returns:
+        A function (stream, token [N]) -> (logits [N, V], stream), to begin with
+        ``net.begin_stream(params, state, batch, length)``.
+
+    Example:
+        >>> from fdl.layers import Affine, Embedding, LSTM, Serial
+        >>> net, prompt = Serial(Embedding(10, 8), LSTM(16), Affine(10)), jnp.array([[3, 1], [4, 1]])
+        >>> params, state = net.init(jax.random.key(0), prompt)
+        >>> _, stream = net.apply(params, net.begin_stream(params, state, batch=2, length=6), prompt[:, :-1])
+        >>> tokens, _ = generate(stream_step(net, params), stream, prompt[:, -1], 5)
+        >>> tokens.shape
+        (2, 5)
+    """
+
+    def step(stream: Any, token: Any) -> tuple[Any, Any]:
+        scores, stream = net.apply(params, stream, token[:, None], *inputs)
+        return scores[:, -1], stream
+
+    return step
 
 
 def generate(

@@ -11,12 +11,14 @@ wiring on shapes to see what every child is given; `apply` runs it on arrays:
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree, Visit, inside
+
+Seen = dict[str, tuple[Any, "Seen"]]  # for each child the shapes of what it was given, and what its children were given
 
 
 class Combinator(Layer):
@@ -39,22 +41,38 @@ class Combinator(Layer):
         raise NotImplementedError(f"{type(self).__name__} does not define wire")
 
     def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
-        shapes: dict[str, Any] = {}
-
-        def visit(name: str, child: Layer, params: Any, state: Any, *inputs: Any, **options: Any) -> Any:
-            shapes.setdefault(name, jax.tree.map(_shape_of, inputs))
-            return _begin(name, child, params, state, *inputs, **options)
+        seen: Seen = {}
 
         def look(key: jax.Array, *inputs: Any) -> None:
-            self.wire(Net(self, {}, {}, key, True, visit), *inputs)
+            self._look(seen, key, *inputs)
 
         jax.eval_shape(look, key, *inputs)
+        return self._make(seen, key)
+
+    def _look(self, seen: Seen, key: Any, *inputs: Any) -> tuple[Any, Tree, Tree]:
+        """Runs the wiring, making parameters where a child is called first, and notes what each child was given."""
+
+        def visit(name: str, child: Layer, params: Any, state: Any, *inputs: Any, **options: Any) -> Any:
+            if params is not None:
+                return _apply(name, child, params, state, *inputs, **options)
+            seen[name] = jax.tree.map(_shape_of, inputs), {}
+            if _is_wired(child):
+                return child._look(seen[name][1], options["key"], *inputs)
+            return child._init_and_apply(options["key"], *inputs)
+
+        net = Net(self, {}, {}, key, True, visit)
+        return self.wire(net, *inputs), net._params, net._state
+
+    def _make(self, seen: Seen, key: jax.Array) -> tuple[Tree, Tree]:
+        """The parameters and states of all children, for inputs as they were seen."""
         params, state = {}, {}
         for index, (name, child) in enumerate(self.children.items()):
             with inside(name):
-                if name not in shapes:
+                if name not in seen:
                     raise InputError(f"{self.name} never calls this layer, so the shapes of its inputs are unknown")
-                params[name], state[name] = child.init(jax.random.fold_in(key, index), *shapes[name])
+                (shapes, below), own_key = seen[name], jax.random.fold_in(key, index)
+                made = child._make(below, own_key) if _is_wired(child) else child.init(own_key, *shapes)
+                params[name], state[name] = made
         return params, state
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
@@ -76,10 +94,6 @@ class Combinator(Layer):
                     "they come from the init of another network"
                 )
         net = Net(self, params, state, key, train, visit)
-        return self.wire(net, *inputs), net._params, net._state
-
-    def _init_and_apply(self, key: Any, *inputs: Any) -> tuple[Any, Tree, Tree]:
-        net = Net(self, {}, {}, key, True, _begin)
         return self.wire(net, *inputs), net._params, net._state
 
 
@@ -199,11 +213,9 @@ def _apply(name: str, child: Layer, params: Tree, state: Tree, *inputs: Any, **o
     return output, params, state
 
 
-def _begin(name: str, child: Layer, params: Any, state: Any, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
-    """The visit of a pass that makes a child's parameters when it is called first."""
-    if params is None:
-        return child._init_and_apply(options["key"], *inputs)
-    return _apply(name, child, params, state, *inputs, **options)
+def _is_wired(layer: Layer) -> TypeGuard[Combinator]:
+    """Whether a layer's init is that of `Combinator`, so that one pass looks at its children too, however deep."""
+    return type(layer).init is Combinator.init
 
 
 def _shape_of(array: Any) -> jax.ShapeDtypeStruct:

@@ -23,6 +23,7 @@ from fdl.augment import (
     erase,
     flip,
     gaussian_noise,
+    masking_noise,
     mean_over_crops,
     mix,
     mixup,
@@ -61,7 +62,7 @@ RANDOM = {
     for name in [
         *("random_flip", "random_vertical_flip", "random_crop", "random_rotation", "random_translation"),
         *("random_shear", "random_affine", "random_brightness", "random_contrast", "random_saturation", "random_hue"),
-        *("gaussian_noise", "cutout", "rand_augment", "trivial_augment"),
+        *("gaussian_noise", "masking_noise", "cutout", "rand_augment", "trivial_augment"),
     ]
 } | {
     "random_resized_crop": partial(random_resized_crop, size=(9, 7)),
@@ -356,6 +357,12 @@ def test_noise():
     assert set(np.unique(of_bytes)) >= {250, 254, 255}
 
 
+def test_masking_noise_loses_whole_pixels_at_its_rate():
+    left = np.asarray(jax.jit(partial(masking_noise, rate=0.2))(KEY, np.full((4, 50, 50, 3), 9, np.uint8))) / 9
+    assert set(np.unique(left.sum(-1))) == {0, 3}
+    assert abs(left[..., 0].mean() - 0.8) < 5 * math.sqrt(0.8 * 0.2 / 10_000)
+
+
 def test_colour_noise_varies_along_the_axes():
     out = jax.jit(partial(pca_color_noise, strength=0.5))(KEY, np.zeros((20_000, 2, 1, 3), np.float32), AXES)
     noise = np.asarray(out[:, 0, 0], np.float64)
@@ -613,6 +620,7 @@ def objective_without_key():
         (lambda: augment.random_contrast(KEY, FLOATS, math.nan), "strength from 0 to 1, got nan"),
         (lambda: augment.hue(FLOATS[..., :1], 0.1), "3 channels, red, green and blue, got 1"),
         (lambda: gaussian_noise(KEY, FLOATS, -0.1), "std of at least 0, got -0.1"),
+        (lambda: masking_noise(KEY, FLOATS, 1.5), "rate from 0 to 1, got 1.5"),
         (lambda: pca_color_noise(KEY, FLOATS, np.eye(2)), r"axes \[K, 3\], got \[2, 2\]"),
         (lambda: erase(FLOATS, np.zeros(2), 3), r"corners \[4, 2\], got \[2\]"),
         (lambda: mixup(KEY, FLOATS), "pair \\(images, labels\\), got a ndarray"),

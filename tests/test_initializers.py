@@ -8,6 +8,7 @@ import pytest
 import fdl
 from fdl import initializers
 from fdl.initializers import (
+    bilinear,
     constant,
     data_dependent,
     fans,
@@ -29,7 +30,19 @@ from fdl.initializers import (
     uniform,
     zeros,
 )
-from fdl.layers import Affine, BatchNorm, Concat, Dropout, Relu, Residual, Serial, affine, network
+from fdl.layers import (
+    Affine,
+    BatchNorm,
+    Concat,
+    Dropout,
+    Relu,
+    Residual,
+    Serial,
+    affine,
+    conv_transpose,
+    network,
+    resize,
+)
 
 KEY = jax.random.key(0)
 NOT_INITIALIZERS = {"Initializer", "data_dependent", "fans", "initializer"}
@@ -346,3 +359,12 @@ def test_data_dependent_never_ends_further_from_one_than_it_began():
     after = data_dependent(layer, params, state, x, key=KEY, start=None)
     errors = [abs(layer.apply(p, state, x)[0].var() - 1) for p in (params, after)]
     assert errors[1] < 1 < errors[0]
+
+
+@pytest.mark.parametrize("times", [2, 3, 4])
+def test_a_bilinear_transposed_convolution_interpolates(times):
+    x = jax.random.normal(KEY, (1, 7, 6, 2))
+    kernel = 2 * times - times % 2
+    y = conv_transpose(x, bilinear()(KEY, (kernel, kernel, 2, 2)), stride=times)
+    inside = (slice(None), *[slice(times, -times)] * 2)  # at the rim it fades to zero, where resize repeats the edge
+    np.testing.assert_allclose(y[inside], resize(x, (7 * times, 6 * times), "bilinear")[inside], rtol=1e-5, atol=1e-6)

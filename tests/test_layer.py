@@ -34,6 +34,21 @@ def test_init_reads_shapes_only():
     assert set(state) == set(params) == {"affine1", "batch_norm1", "relu1", "dropout1", "residual1", "scores"}
 
 
+def test_init_runs_every_wiring_once_however_deep_it_is():
+    runs = []
+
+    def around(inside):
+        @network(inside=inside)
+        def wiring(net, x):
+            runs.append(x.shape)
+            return net.inside(x)
+
+        return wiring
+
+    around(around(around(Affine(3)))).init(KEY, X)
+    assert runs == [X.shape] * 3
+
+
 def test_init_and_apply_work_inside_jit():
     params, state = jax.jit(NET.init)(KEY, X)
     y, _ = jax.jit(NET.apply)(params, state, X)

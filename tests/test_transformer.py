@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fdl import InputError
+from fdl.initializers import ones, zeros
 from fdl.layers import (
     Affine,
     Cast,
@@ -106,6 +107,24 @@ def test_attention_weights_drop_in_training_only():
     np.testing.assert_array_equal(run(layer, params, state, X, key=KEY)[0], y)
     with pytest.raises(InputError, match="draws random numbers"):
         layer.apply(params, state, X, train=True)
+
+
+def test_weights_are_those_of_the_mean_that_is_taken():
+    layer = MultiHeadAttention(4, kv_heads=2, causal=True, rotary_base=100.0)
+    params, state = started(layer, X)
+    weights = jax.jit(layer.weights)(params, X, None, jnp.array([5, 3]))
+    v = (X @ params["v"]["w"] + params["v"]["b"]).reshape(2, 5, 2, 2).repeat(2, axis=2)
+    y = jnp.einsum("nhqk,nkhd->nqhd", weights, v).reshape(2, 5, 8) @ params["out"]["w"] + params["out"]["b"]
+    np.testing.assert_allclose(y, run(layer, params, state, X, None, jnp.array([5, 3]))[0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_maps_may_start_otherwise_than_the_others():
+    layer = EncoderBlock(
+        MultiHeadAttention(2, w_init=ones(), out_init=zeros()), feed_forward(8, 12, w_init=ones(), out_init=zeros())
+    )
+    params, _ = layer.init(KEY, X)
+    for part, maps in ((params["attention"], ("q", "k", "v", "out")), (params["feed_forward"], ("affine1", "affine2"))):
+        assert [float(part[name]["w"].mean()) for name in maps] == [1.0] * (len(maps) - 1) + [0.0]
 
 
 # Piece by piece.

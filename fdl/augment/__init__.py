@@ -12,7 +12,7 @@ from fdl.augment.evaluation_crops import center_crop, mean_over_crops, ten_crops
 from fdl.augment.flips import flip, random_flip, random_vertical_flip
 from fdl.augment.geometry import rotate, shear, translate, warp
 from fdl.augment.mixing import cutmix, mix, mixup, paste
-from fdl.augment.noise import cutout, erase, gaussian_noise, pca_color_noise
+from fdl.augment.noise import cutout, erase, gaussian_noise, masking_noise, pca_color_noise
 from fdl.augment.policies import RAND_AUGMENT, TRIVIAL_AUGMENT, policy_operations, rand_augment, trivial_augment
 from fdl.augment.random_color import random_brightness, random_contrast, random_hue, random_saturation
 from fdl.augment.random_geometry import random_affine, random_rotation, random_shear, random_translation
@@ -36,6 +36,7 @@ __all__ = [
     "gaussian_noise",
     "grayscale",
     "hue",
+    "masking_noise",
     "mean_over_crops",
     "mix",
     "mixup",

@@ -36,6 +36,35 @@ def gaussian_noise(key: jax.Array, images: jax.Array, std: float = 0.05) -> jax.
     return like_shades(x + std * jax.random.normal(key, x.shape, x.dtype), images)
 
 
+def masking_noise(key: jax.Array, images: jax.Array, rate: float = 0.5) -> jax.Array:
+    """Sets each pixel to zero with a probability, in all channels: damage that a denoising autoencoder repairs.
+
+    Args:
+        key: a JAX random key.
+        images: [N, H, W, C], of any dtype.
+        rate: the probability of a pixel to be lost, from 0 to 1.
+
+    Returns:
+        The images in their shape and dtype. What is left is not scaled up, as dropout would.
+
+    Raises:
+        InputError: for what is no batch of images, and for a rate outside its range.
+
+    Source: Vincent, Larochelle, Bengio and Manzagol, "Extracting and composing robust features with denoising
+    autoencoders" (2008).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> damaged = jax.jit(masking_noise)(jax.random.key(0), jnp.full((1, 100, 100, 1), 7))
+        >>> sorted(set(damaged.ravel().tolist())), round(float(damaged.mean()), 1)
+        ([0, 7], 3.5)
+    """
+    check_images("masking_noise", images, any_dtype=True)
+    check_range("masking_noise", 0, 1, rate=rate)
+    lost = jax.random.bernoulli(key, float(rate), (*jnp.shape(images)[:3], 1))
+    return jnp.where(lost, 0, images).astype(jnp.result_type(images))
+
+
 def pca_color_noise(key: jax.Array, images: jax.Array, axes: jax.Array, strength: float = 0.1) -> jax.Array:
     """y = x + sum_i a_i p_i, the same for all pixels of an image, with a_i normal of deviation ``strength``.
 

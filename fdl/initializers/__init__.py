@@ -8,6 +8,7 @@ and every layer with weights takes them as ``w_init`` and the like. `data_depend
 network instead.
 """
 
+from fdl.initializers.bilinear import bilinear
 from fdl.initializers.data_dependent import data_dependent
 from fdl.initializers.distributions import constant, normal, ones, truncated_normal, uniform, zeros
 from fdl.initializers.initializer import Initializer, initializer
@@ -33,6 +34,7 @@ from fdl.initializers.variance_scaling import (
 
 __all__ = [
     "Initializer",
+    "bilinear",
     "constant",
     "data_dependent",
     "fans",

@@ -4,6 +4,7 @@ from fdl.layers.activation import LeakyRelu, Prelu, Relu, leaky_relu, prelu, rel
 from fdl.layers.additive_attention import AdditiveAttention, additive_attention, additive_attention_weights
 from fdl.layers.affine import Affine, affine
 from fdl.layers.attention import attention
+from fdl.layers.attention_maps import attention_maps
 from fdl.layers.avg_pool import AvgPool, avg_pool
 from fdl.layers.batch_norm import BatchNorm, batch_norm, batch_norm_inference
 from fdl.layers.combinators import Concat, Parallel, Residual, Serial
@@ -15,6 +16,7 @@ from fdl.layers.dropout import Dropout, DropPath, SpatialDropout, drop_path, dro
 from fdl.layers.embedding import Embedding, embedding
 from fdl.layers.ensemble import Ensemble, ensemble
 from fdl.layers.gated import Geglu, Glu, Swiglu, geglu, glu, swiglu
+from fdl.layers.gaussian_sample import GaussianSample, gaussian_sample
 from fdl.layers.global_pool import GlobalAvgPool, GlobalMaxPool, global_avg_pool, global_max_pool
 from fdl.layers.graph_convolution import GraphAttention, GraphConv
 from fdl.layers.group_norm import GroupNorm, InstanceNorm, group_norm, instance_norm
@@ -24,7 +26,7 @@ from fdl.layers.layer_norm import LayerNorm, RMSNorm, layer_norm, rms_norm
 from fdl.layers.lstm import LSTM, lstm, lstm_step
 from fdl.layers.max_pool import MaxPool, max_pool, max_pool_index, max_unpool
 from fdl.layers.maxout import Maxout, maxout
-from fdl.layers.message_passing import MessagePassing, OnNodes, Readout
+from fdl.layers.message_passing import EdgeFeatures, MessagePassing, NodeFeatures, OnNodes, Readout
 from fdl.layers.monte_carlo import monte_carlo
 from fdl.layers.multi_head_attention import MultiHeadAttention
 from fdl.layers.one_hot import one_hot
@@ -68,11 +70,13 @@ __all__ = [
     "DepthwiseConv",
     "DropPath",
     "Dropout",
+    "EdgeFeatures",
     "Elu",
     "Embedding",
     "EncoderBlock",
     "Ensemble",
     "Flatten",
+    "GaussianSample",
     "Geglu",
     "Gelu",
     "GlobalAvgPool",
@@ -93,6 +97,7 @@ __all__ = [
     "MessagePassing",
     "Mish",
     "MultiHeadAttention",
+    "NodeFeatures",
     "OnNodes",
     "Parallel",
     "PixelShuffle",
@@ -125,6 +130,7 @@ __all__ = [
     "affine_norm_relu",
     "affine_relu",
     "attention",
+    "attention_maps",
     "avg_pool",
     "batch_norm",
     "batch_norm_inference",
@@ -139,6 +145,7 @@ __all__ = [
     "ensemble",
     "feed_forward",
     "gather_nodes",
+    "gaussian_sample",
     "geglu",
     "gelu",
     "global_avg_pool",

@@ -50,7 +50,7 @@ class Serial(Combinator):
         return f"{type(self).__name__}({_arguments(*_split_numbered(self.members))})"
 
 
-class Concat(Serial):
+class Concat(Serial, init=False):
     """Gives the same inputs to every branch and concatenates the outputs along the last axis.
 
     Example:
@@ -70,7 +70,7 @@ class Concat(Serial):
         return jnp.concatenate(outputs, axis=-1)
 
 
-class Parallel(Serial):
+class Parallel(Serial, init=False):
     """Gives each branch an input of its own and returns their outputs as a tuple.
 
     Raises:

@@ -40,6 +40,7 @@ from fdl.initializers import Initializer, glorot_uniform, zeros
 from fdl.layer import Layer, Tree
 from fdl.layers.activation import leaky_relu
 from fdl.layers.affine import affine
+from fdl.layers.dropout import dropout
 from fdl.layers.message_passing import real_rows
 from fdl.layers.scatter import gather_nodes, scatter_sum
 from fdl.layers.scatter_softmax import scatter_softmax
@@ -117,10 +118,12 @@ class GraphAttention(Layer):
         concat: whether the outputs of the heads stand side by side, [N, heads * features], or are averaged.
         slope: of the leaky ReLU that the scores go through.
         bias: whether there is a ``b``.
+        rate: the probability to drop a weight c_si in training, so that a node hears a random part of its neighbours.
         w_init, b_init: how the parameters start.
 
     Raises:
-        InputError: for no features or heads, and for what is no graph with nodes [N, F].
+        InputError: for no features or heads, for a rate outside [0, 1), without a key in training with a rate, and for
+            what is no graph with nodes [N, F].
 
     Source: Velickovic et al. (2018).
 
@@ -138,11 +141,14 @@ class GraphAttention(Layer):
     concat: bool = True
     slope: float = 0.2
     bias: bool = True
+    rate: float = 0.0
     w_init: Initializer = glorot_uniform()
     b_init: Initializer = zeros()
 
     def __post_init__(self) -> None:
         _check_counts("GraphAttention", features=self.features, heads=self.heads)
+        if not 0 <= self.rate < 1:
+            raise InputError(f"GraphAttention needs a rate in [0, 1), got {self.rate}")
 
     def init(self, key: jax.Array, graph: Any) -> tuple[Tree, Tree]:
         _check_nodes("GraphAttention", graph)
@@ -164,6 +170,10 @@ class GraphAttention(Layer):
         of_sender, of_receiver = (jnp.einsum("nhf,hf->nh", x, params[end]) for end in ("sender", "receiver"))
         scores = gather_nodes(of_sender, senders) + gather_nodes(of_receiver, receivers)
         weights = scatter_softmax(leaky_relu(scores, self.slope), receivers, n, where=mask)
+        if train and self.rate:
+            if key is None:
+                raise InputError("GraphAttention draws random numbers in training: call apply with key=...")
+            weights = dropout(weights, key, self.rate)
         y = scatter_sum(weights[..., None] * gather_nodes(x, senders), receivers, n, where=mask)
         y = y.reshape(n, self.heads * self.features) if self.concat else jnp.mean(y, axis=1)
         return dataclasses.replace(graph, nodes=y + params["b"] if self.bias else y), state

@@ -30,7 +30,7 @@ where it is summed over all the edges that a node has. Steps 2 and 4 and the rea
 
 Padding (`fdl.graphs.pad_graphs`) is set to 0 before a layer looks at it and left out when it is collected. What a
 layer then has for a padded node or edge means nothing, and the next one sets it to 0 again: a loss for each node needs
-``where=graph.node_mask``, one for each graph ``where=graph.graph_mask``.
+``where=graph.node_mask``, one for each edge ``edge_mask``, one for each graph ``graph_mask``.
 
 Sources: Scarselli, Gori, Tsoi, Hagenbuchner and Monfardini, "The graph neural network model" (2009); Gilmer et al.,
 "Neural message passing for quantum chemistry" (2017); Battaglia et al., "Relational inductive biases, deep learning,
@@ -159,6 +159,44 @@ class Readout(Layer):
         check_graph("Readout", graph)
         collect = AGGREGATES[self.aggregate]
         return collect(graph.nodes, graph_of_node(graph), graph.graphs, where=graph.node_mask), state
+
+
+class NodeFeatures(Layer):
+    """The features of the nodes, [N, F]: the end of a network that says something about each node.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from fdl.graphs import Graph
+        >>> graph = Graph(jnp.array([[1.0], [2.0]]), senders=jnp.array([0]), receivers=jnp.array([1]))
+        >>> NodeFeatures().apply({}, {}, graph)[0].tolist()
+        [[1.0], [2.0]]
+    """
+
+    def apply(self, params: Tree, state: Tree, graph: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_graph("NodeFeatures", graph)
+        return real_rows(graph.nodes, graph.node_mask), state
+
+
+class EdgeFeatures(Layer):
+    """The features of the edges, [E, G]: the end of a network that says something about each edge.
+
+    Raises:
+        InputError: for a graph whose edges have no features, and for what is no graph.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from fdl.graphs import Graph
+        >>> loop, features = jnp.array([0]), jnp.array([[3.0]])
+        >>> graph = Graph(jnp.array([[1.0]]), senders=loop, receivers=loop, edges=features)
+        >>> EdgeFeatures().apply({}, {}, graph)[0].tolist()
+        [[3.0]]
+    """
+
+    def apply(self, params: Tree, state: Tree, graph: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_graph("EdgeFeatures", graph)
+        if graph.edges is None:
+            raise InputError("EdgeFeatures needs a graph with edges [E, G], got None: MessagePassing makes them")
+        return real_rows(graph.edges, graph.edge_mask), state
 
 
 def real_rows(rows: Any, mask: Any) -> Any:

@@ -51,6 +51,7 @@ class MultiHeadAttention(Layer):
         rate: the probability to drop an attention weight in training.
         bias: whether the four maps have a bias.
         w_init: how the weights start.
+        out_init: how those of ``out`` start; as the others if None.
 
     Raises:
         InputError: when heads do not divide C, or kv_heads the heads; without a key in training with a rate; and,
@@ -78,6 +79,7 @@ class MultiHeadAttention(Layer):
     rate: float = 0.0
     bias: bool = True
     w_init: Initializer = glorot_uniform()
+    out_init: Initializer | None = None
 
     def __post_init__(self) -> None:
         for name, number in (("heads", self.heads), ("dim", self.dim or 1), ("kv_heads", self.kv_heads or 1)):
@@ -101,7 +103,8 @@ class MultiHeadAttention(Layer):
         shapes = {"q": (features, queries), "k": (source, keys), "v": (source, keys), "out": (queries, features)}
         params: Tree = {}
         for (name, shape), w_key in zip(shapes.items(), jax.random.split(key, 4), strict=True):
-            params[name] = {"w": self.w_init(w_key, shape)} | ({"b": zeros()(w_key, shape[1:])} if self.bias else {})
+            w_init = (self.out_init or self.w_init) if name == "out" else self.w_init
+            params[name] = {"w": w_init(w_key, shape)} | ({"b": zeros()(w_key, shape[1:])} if self.bias else {})
         return params, {}
 
     def apply(
@@ -113,8 +116,7 @@ class MultiHeadAttention(Layer):
             raise InputError("MultiHeadAttention draws random numbers in training: call apply with key=...")
         q, k, v = self._split(params, *self._projected(params, x, context))
         if not state:
-            if self.rotary_base is not None:
-                q, k = (rotary(a, jnp.arange(a.shape[1]), base=self.rotary_base) for a in (q, k))
+            q, k = self._rotated(q, k)
             causal = self.causal and context is None
             y = attention(q, k, v, mask=mask, lengths=lengths, key=key, causal=causal, rate=rate)
         else:
@@ -124,12 +126,31 @@ class MultiHeadAttention(Layer):
         y = y.reshape(*y.shape[:2], -1)
         return affine(y, params["out"]["w"], params["out"].get("b")), state
 
+    def weights(self, params: Tree, x: Any, context: Any = None, lengths: Any = None, mask: Any = None) -> jax.Array:
+        """Which positions each query looks at, to plot: the weights [N, heads, Tq, Tk], of which each row sums to one.
+
+        Args:
+            params, x, context, lengths, mask: as for `apply`.
+        """
+        q, k, _ = self._split(params, *self._projected(params, x, context))
+        q, k = self._rotated(q, k)
+        keys = k.shape[1]
+        # y = p v is p where v is the identity
+        v = jnp.broadcast_to(jnp.eye(keys, dtype=k.dtype)[:, None], (*k.shape[:3], keys))
+        return jnp.moveaxis(
+            attention(q, k, v, mask=mask, lengths=lengths, causal=self.causal and context is None), 2, 1
+        )
+
     def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
         if not self.causal:
             return state
         kv_heads, w = self.kv_heads or self.heads, params["k"]["w"]
-        room = jnp.zeros((batch, length, kv_heads, w.shape[1] // kv_heads), w.dtype)
-        return {"keys": room, "values": room, "position": jnp.zeros((), jnp.int32)}
+        room = (batch, length, kv_heads, w.shape[1] // kv_heads)
+        return {
+            "keys": jnp.zeros(room, w.dtype),
+            "values": jnp.zeros(room, w.dtype),
+            "position": jnp.zeros((), jnp.int32),
+        }
 
     def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
         q, k, v = params["q"], params["k"], params["v"]
@@ -141,6 +162,13 @@ class MultiHeadAttention(Layer):
         ends = (q["w"].shape[1], q["w"].shape[1] + k["w"].shape[1])
         q, k, v = jnp.split(affine(x, w, b), ends, axis=-1)
         return q, k, v
+
+    def _rotated(self, q: Any, k: Any) -> tuple[Any, Any]:
+        """Queries and keys at their positions, from the first one on."""
+        if self.rotary_base is None:
+            return q, k
+        q, k = (rotary(a, jnp.arange(a.shape[1]), base=self.rotary_base) for a in (q, k))
+        return q, k
 
     def _split(self, params: Tree, q: Any, k: Any, v: Any) -> tuple[Any, ...]:
         """The features of each head on an axis of their own."""

@@ -4,6 +4,10 @@ A layer over sequences takes (xs, lengths=None, start=None). Without ``start`` i
 returns hs alone, so that it stands in a `Serial`. Whoever passes a state, ``layer.start(xs)`` to begin with, gets
 one back: (hs, final). `Stacked` and `Bidirectional` take and return the same.
 
+After `begin_stream` the layer carries its state by itself, as part of what `apply` calls state: each call goes on
+where the last one ended, in any wiring. A ``start`` is then where the first piece starts from. Gradients end at the
+beginning of a piece, so that training on one piece after the other is truncated backpropagation through time.
+
 Two of them in opposite directions see each step with what comes before and after it. Going backwards means to
 reverse the sequence, each within its own length, so that padding stays behind it:
 
@@ -26,6 +30,8 @@ from fdl.layer import Layer, Tree
 from fdl.layers.combinators import Serial
 from fdl.rule import Rule, rule
 from fdl.wiring import Combinator, Net
+
+_CARRIED = ("h", "c")  # what the states of a recurrent layer are called in a stream
 
 
 @rule
@@ -137,14 +143,35 @@ class Recurrent(Layer):
         before = before if isinstance(before, tuple) else (before,)
         if len(before) != self.states:
             raise InputError(f"{self!r} starts from {self.states} arrays, as from layer.start(xs), got {len(before)}")
+        if state:
+            before = self._continued(state, before)
         hs, final = rule(xs, *before, **params, lengths=lengths, **choices)
+        if state:
+            carried = zip(_CARRIED, final if isinstance(final, tuple) else (final,), strict=False)
+            state = {"position": state["position"] + xs.shape[1], **dict(carried)}
         return (hs if start is None else (hs, final)), state
+
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        if params["wx"].ndim > 2:
+            raise InputError(f"{self!r} cannot begin a stream without images: give it layer.start(xs), and carry that")
+        shape, dtype = (batch, self.hidden), params["wx"].dtype
+        carried = {name: jnp.zeros(shape, dtype) for name in _CARRIED[: self.states]}
+        return {"position": jnp.zeros((), jnp.int32), **carried}
+
+    def _continued(self, state: Tree, start: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What a stream carries, or at its beginning the start."""
+        carried = tuple(state[name] for name in _CARRIED[: self.states])
+        if carried[0].shape != start[0].shape:
+            raise InputError(
+                f"{type(self).__name__} began a stream of {carried[0].shape[0]} sequences, and is given {len(start[0])}"
+            )
+        return tuple(jnp.where(state["position"] > 0, a, b) for a, b in zip(carried, start, strict=True))
 
     def receptive_window(self, xs: Any, *_: Any) -> tuple[tuple[Any, Any, Any], ...]:
         return tuple((size, 1, 1) for size in xs.shape[1:-1])
 
 
-class Stacked(Serial):
+class Stacked(Serial, init=False):
     """Layers over sequences, one on top of the other: hs of one is xs of the next, and all get the same lengths.
 
     A state, to start from or at the end, is a tuple with that of each layer.
@@ -185,7 +212,8 @@ class Bidirectional(Combinator):
     """A layer over sequences and a second one of the same kind that runs backwards in time, side by side.
 
     The features of the second follow those of the first. Each sequence is reversed within its own length. A
-    state, to start from or at the end, is a pair; what the second ends in has seen the first step last.
+    state, to start from or at the end, is a pair; what the second ends in has seen the first step last. It
+    carries nothing in a stream, since it looks ahead.
 
     Source: Schuster and Paliwal (1997).
 
@@ -211,6 +239,9 @@ class Bidirectional(Combinator):
     def start(self, xs: Any) -> Any:
         """The states to begin with, of both directions."""
         return _starts(self, xs)
+
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        return state
 
     def wire(self, net: Net, xs: Any, lengths: Any = None, start: Any = None) -> Any:
         mirrored = reverse_sequences(xs, lengths)

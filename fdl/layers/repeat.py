@@ -66,7 +66,7 @@ class Repeat(Copies):
 
     def _check_output(self, x: Any, y: Any) -> None:
         given, made = jax.tree.map(_type, x), jax.tree.map(_type, y)
-        if given != made:
+        if jax.tree.flatten(given) != jax.tree.flatten(made):  # a Graph equals itself only
             raise InputError(
                 f"{self.name} hands the output of each layer to the next, so it must be like the input {given}, "
                 f"but {self.layer.name} gives {made}"

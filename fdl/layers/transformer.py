@@ -14,6 +14,7 @@ architecture" (2020), for the place of the norm; Shazeer, "GLU variants improve 
 from typing import Any
 
 from fdl.errors import InputError
+from fdl.initializers import Initializer, he_normal
 from fdl.layer import Layer
 from fdl.layers.affine import Affine
 from fdl.layers.combinators import Serial
@@ -24,7 +25,15 @@ from fdl.layers.self_gated import Gelu
 from fdl.wiring import Combinator, Net
 
 
-def feed_forward(features: int, hidden: int, activation: Layer | None = None, rate: float = 0.0) -> Serial:
+def feed_forward(
+    features: int,
+    hidden: int,
+    activation: Layer | None = None,
+    rate: float = 0.0,
+    *,
+    w_init: Initializer | None = None,
+    out_init: Initializer | None = None,
+) -> Serial:
     """Two affine maps with an activation between them, for each position by itself.
 
     Args:
@@ -33,6 +42,8 @@ def feed_forward(features: int, hidden: int, activation: Layer | None = None, ra
             many, and halves them.
         activation: any layer; `Gelu` if None.
         rate: of dropout behind the activation.
+        w_init: how the weights start; by `he_normal` if None.
+        out_init: how those of the second map start; as the first if None.
 
     Example:
         >>> feed_forward(512, 2048)
@@ -42,7 +53,9 @@ def feed_forward(features: int, hidden: int, activation: Layer | None = None, ra
     """
     activation = Gelu() if activation is None else activation
     width = 2 * hidden if isinstance(activation, Glu | Geglu | Swiglu) else hidden
-    return Serial(Affine(width), activation, *_dropout(rate), Affine(features))
+    w_init = w_init or he_normal()
+    out = Affine(features, w_init=out_init or w_init)
+    return Serial(Affine(width, w_init=w_init), activation, *_dropout(rate), out)
 
 
 def _dropout(rate: float) -> tuple[Layer, ...]:

@@ -1,6 +1,7 @@
 """Losses, one value per example, and penalties on parameters."""
 
 from fdl.losses.classification import hinge, sigmoid_cross_entropy
+from fdl.losses.contrastive import nt_xent
 from fdl.losses.cross_entropy import softmax_cross_entropy
 from fdl.losses.divergence import gaussian_kl, kl_divergence
 from fdl.losses.linear_cross_entropy import linear_softmax_cross_entropy
@@ -18,6 +19,7 @@ __all__ = [
     "l1",
     "l2",
     "linear_softmax_cross_entropy",
+    "nt_xent",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "squared_error",

@@ -4,7 +4,7 @@ from fdl.train import search
 from fdl.train.callbacks import KeepBest, early_stopping
 from fdl.train.check_batch import check_batch
 from fdl.train.checkpoints import Checkpoints
-from fdl.train.confusion import confusion_matrix, mean_iou, precision, recall
+from fdl.train.confusion import confusion_matrix, iou, mean_iou, precision, recall
 from fdl.train.diagnosis import Diagnosis, diagnose
 from fdl.train.ensemble import init_ensemble, out_of_fold, predict_ensemble, vmap_steps
 from fdl.train.evaluate import evaluate, make_eval_step
@@ -45,6 +45,7 @@ __all__ = [
     "in_batches",
     "init_ensemble",
     "init_train_state",
+    "iou",
     "load_parameters",
     "make_eval_step",
     "make_monitor_step",

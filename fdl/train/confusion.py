@@ -71,6 +71,17 @@ def recall(confusion: jax.Array) -> jax.Array:
     return jnp.diagonal(confusion) / jnp.sum(confusion, axis=1)
 
 
+def iou(confusion: jax.Array) -> jax.Array:
+    """The intersection over union of each class: [C].
+
+    Example:
+        >>> iou(jnp.array([[3, 1], [2, 4]])).round(2).tolist()
+        [0.5, 0.57]
+    """
+    hits = jnp.diagonal(confusion)
+    return hits / (jnp.sum(confusion, axis=0) + jnp.sum(confusion, axis=1) - hits)
+
+
 def mean_iou(confusion: jax.Array) -> jax.Array:
     """The intersection over union, averaged over the classes that occur or were said to.
 
@@ -78,5 +89,4 @@ def mean_iou(confusion: jax.Array) -> jax.Array:
         >>> mean_iou(jnp.array([[3, 1], [2, 4]])).round(3).tolist()  # (3 / 6 + 4 / 7) / 2
         0.536
     """
-    hits = jnp.diagonal(confusion)
-    return jnp.nanmean(hits / (jnp.sum(confusion, axis=0) + jnp.sum(confusion, axis=1) - hits))
+    return jnp.nanmean(iou(confusion))

@@ -1,0 +1,21 @@
+"""Variational autoencoders. The count is that of the layers in appendix C of the paper, added up."""
+
+import jax
+import jax.numpy as jnp
+
+from fdl.models import negative_elbo, vae
+from tests.networks.row import Published, Refused, Small, images
+
+PUBLISHED = [
+    Published("vae", vae((28, 28, 1)), (images(28, 1),), ((2, 28, 28, 1), (2, 20), (2, 20)), 815_824),
+]
+
+
+def batch(key):
+    x = jax.random.uniform(key, (3, 4, 4, 1), jnp.float64)
+    return (x,), x
+
+
+SMALL = [Small("vae", vae((4, 4, 1), (7,), 2), batch, negative_elbo)]
+
+REFUSED = [Refused("vae-shape", lambda: vae((28, 0)), r"got \(28, 0\)")]
