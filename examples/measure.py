@@ -1,9 +1,8 @@
 """Runs examples for several seeds, one after the other, and makes the table in README.md of what they reached.
 
-    python examples/measure.py mnist cora --seeds 1 2 3 --data DIR
+    python examples/measure.py mnist "translation --model lstm" --seeds 1 2 3 --data DIR
 
-Every run is an entry in results.json until it is measured again. Without the name of an example, only the table is
-made anew.
+Every run is an entry in results.json until it is measured again. Without an example, only the table is made anew.
 """
 
 import argparse
@@ -24,26 +23,28 @@ START, END = "<!-- made by measure.py -->\n", "<!-- until here -->\n"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("examples", nargs="*", help="names of examples, such as mnist")
+    parser.add_argument("examples", nargs="*", help="names of examples, or with options of theirs")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--data", type=Path, default=Path("build/data"), help="directory that has or gets the data")
     parser.add_argument("--output", type=Path, default=Path("build/measured"), help="directory for what they draw")
     options = parser.parse_args()
 
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    for name in options.examples:
+    for example in options.examples:
         for seed in options.seeds:
-            results.setdefault(name, {})[str(seed)] = measure(name, seed, options)
+            results.setdefault(example, {})[str(seed)] = measure(example, seed, options)
             RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     before, rest = README.read_text(encoding="utf-8").split(START)
     _, after = rest.split(END)
     README.write_text(f"{before}{START}{table(results)}{END}{after}", encoding="utf-8")
 
 
-def measure(name, seed, options):
+def measure(example, seed, options):
     """Runs one example, whose output is seen as it comes, and gives what it wrote down."""
-    output = options.output / name / str(seed)
-    command = [sys.executable, HERE / f"{name}.py", "--data", options.data, "--seed", seed, "--output", output]
+    name, *of_its_own = example.split()
+    output = options.output / "_".join(example.split()) / str(seed)
+    command = [sys.executable, HERE / f"{name}.py", *of_its_own, "--data", options.data, "--seed", seed]
+    command += ["--output", output]
     subprocess.run(list(map(str, command)), check=True)
     result = json.loads((output / "result.json").read_text(encoding="utf-8"))
     return result | {"jax": jax.__version__, "python": platform.python_version(), "cores": os.cpu_count()}
@@ -52,7 +53,8 @@ def measure(name, seed, options):
 def table(results):
     """One row for each example; where several seeds ran, the mean and how far they are spread."""
     lines = ["| example | result | asked for | reached | seeds | seconds |", "| --- | --- | --- | --- | --- | --- |"]
-    for name, runs in sorted(results.items()):
+    for example, runs in sorted(results.items()):
+        name, *of_its_own = example.split()
         first, *_ = runs.values()
         show, values = first["show"].format, [run["value"] for run in runs.values()]
         reached = show(np.mean(values))
@@ -60,7 +62,8 @@ def table(results):
             reached += f" ({show(min(values))} to {show(max(values))})"
         goal = "" if first["goal"] is None else f"at {'least' if first['higher'] else 'most'} {show(first['goal'])}"
         seconds = np.mean([run["seconds"] for run in runs.values()])
-        lines.append(f"| `{name}.py` | {first['metric']} | {goal} | {reached} | {len(runs)} | {seconds:.0f} |")
+        shown = " ".join([f"{name}.py", *of_its_own])
+        lines.append(f"| `{shown}` | {first['metric']} | {goal} | {reached} | {len(runs)} | {seconds:.0f} |")
     return "\n".join(lines) + "\n"
 
 
