@@ -18,10 +18,10 @@ demo: .venv/ready ## train a network on handwritten digits
 test: .venv/ready ## run the tests on all cores; ARGS="-n0 -k relu" goes to pytest
 	@$(VENV_PYTHON) -m pytest -n auto --dist loadgroup $(ARGS)
 
-test-slow: ARGS += -m "slow and not sweep"
+test-slow: override ARGS += -m "slow and not sweep"
 test-slow: test ## run the others: every check on every case, every example
 
-test-all: ARGS += -m "slow or sweep or not slow"
+test-all: override ARGS += -m "slow or sweep or not slow"
 test-all: test ## run all tests, and try every fault in every rule
 
 lint: .venv/tools ## look for mistakes and for code that is not formatted

@@ -145,6 +145,15 @@ def test_without_a_signal_nothing_happens():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.fixture
+def usual_interrupt():
+    """Ctrl-C as at a terminal: a program that a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_interrupt")
 def test_the_second_signal_acts_as_ever():
     said = []
 
