@@ -1,6 +1,6 @@
 """Translates captions of photographs from German to English with a small Transformer, and measures its BLEU.
 
-Multi30k has 29,000 pairs for training and 1,000 for testing. The directory of --data needs a folder multi30k with the
+Multi30k has 29,000 pairs for training and 1,000 for testing. The directory of --data needs a folder text/multi30k with the
 files train.de.gz, train.en.gz, test_2016_flickr.de.gz and test_2016_flickr.en.gz of github.com/multi30k/dataset, under
 data/task1/raw there. Without them, and in a quick run, the sentences come from a grammar of a few words.
 
@@ -102,7 +102,7 @@ def bleu(written, references, longest=4):
 
 def main():
     options = common.options(__doc__, epochs=(5, 12), features=(128, 64), depth=(2, 1))
-    folder = options.data / "multi30k"
+    folder = options.data / "text" / "multi30k"
     if not options.quick and not folder.exists():
         print(f"{folder} is not there (see --help), so this runs on sentences of a small grammar.\n", file=sys.stderr)
     training, test = multi30k(folder) if folder.exists() and not options.quick else small_grammar()
