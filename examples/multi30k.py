@@ -1,7 +1,7 @@
 """Translates captions of photographs from German to English with a small Transformer, and measures its BLEU.
 
-Multi30k has 29,000 pairs for training and 1,000 for testing. The directory of --data needs a folder text/multi30k with the
-files train.de.gz, train.en.gz, test_2016_flickr.de.gz and test_2016_flickr.en.gz of github.com/multi30k/dataset, under
+Multi30k has 29,000 pairs for training and 1,000 for testing. The directory of --data needs a folder text/multi30k, with
+train.de.gz, train.en.gz, test_2016_flickr.de.gz and test_2016_flickr.en.gz of github.com/multi30k/dataset, which are in
 data/task1/raw there. Without them, and in a quick run, the sentences come from a grammar of a few words.
 
 A word is known if it occurs three times; all others are one word, <unk>, in German and in English alike.
