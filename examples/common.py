@@ -32,6 +32,7 @@ def options(description, **settings):
     for name, values in settings.items():
         if getattr(chosen, name) is None:
             setattr(chosen, name, values[chosen.quick])
+    chosen.stands_in = chosen.quick  # whether something smaller is in the place of the data
     chosen.output = chosen.output or Path("build", Path(sys.argv[0]).stem)
     chosen.output.mkdir(parents=True, exist_ok=True)
     return chosen
@@ -45,6 +46,7 @@ def load(options, read, folder, at_hand):
         return read(options.data / folder, download=True)
     except DownloadError as error:
         print(f"{error}\nSo this runs on something smaller: {at_hand.__doc__}\n", file=sys.stderr)
+        options.stands_in = True
         return at_hand()
 
 
@@ -81,14 +83,17 @@ def standardised(body, moments):
 
 
 def finish(options, metric, value, goal, *, higher=True, show="{:.2%}", picture=None):
-    """Says what was reached, how long it took and where the picture is; a quick run is not held to the goal."""
+    """Says what was reached, how long it took and where the picture is.
+
+    There is a goal if it is known what to expect (otherwise None), and it counts for the data that it was set for.
+    """
     seconds = time.perf_counter() - STARTED
     result = {"metric": metric, "value": float(value), "goal": goal, "higher": higher, "show": show}
-    result |= {"seed": options.seed, "seconds": round(seconds, 1), "quick": options.quick}
+    result |= {"seed": options.seed, "seconds": round(seconds, 1), "stands_in": options.stands_in}
     (options.output / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     drawn = f" Picture: {picture}" if picture else ""
     print(f"\n{metric[0].upper() + metric[1:]}: {show.format(value)}, after {seconds:.0f} s.{drawn}")
-    if not options.quick and (value < goal if higher else value > goal):
+    if goal is not None and not options.stands_in and (value < goal if higher else value > goal):
         print(f"That misses the goal: {'at least' if higher else 'at most'} {show.format(goal)}.")
 
 

@@ -12,19 +12,18 @@ import gzip
 import itertools
 import math
 import re
-import sys
 
 import common
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.data import DownloadError
 from fdl.losses import linear_softmax_cross_entropy
 from fdl.models import transformer
 from fdl.optim import adam, chain, clip_by_global_norm, warmup_cosine
 from fdl.train import fit, in_batches, init_train_state, make_train_step
 
-GOAL = 25.0  # BLEU
 BATCH = 64
 PEAK = 1.5e-3
 SPECIAL = PAD, START, STOP, UNKNOWN = "<pad>", "<start>", "<stop>", "<unk>"
@@ -35,8 +34,10 @@ def words(line):
     return re.findall(r"\w+|[^\w\s]", line.lower())
 
 
-def multi30k(folder):
+def multi30k(folder, download):
     """(training, test): lists of pairs (German words, English words)."""
+    if not folder.exists():
+        raise DownloadError(f"{folder} is not there, and no address with a checksum is known for it: see --help.")
 
     def read(name):
         with gzip.open(folder / name, "rt", encoding="utf-8") as lines:
@@ -48,14 +49,14 @@ def multi30k(folder):
     return pairs("train"), pairs("test_2016_flickr")
 
 
-def small_grammar(seed=0):
-    """Pairs of German and English words, like those of `multi30k`."""
+def small_grammar():
+    """sentences of a grammar of a few words."""
     who = [("ein mann", "a man"), ("eine frau", "a woman"), ("ein hund", "a dog"), ("ein kind", "a child")]
     does = [("lacht", "laughs"), ("wartet", "waits"), ("spielt ball", "plays ball"), ("liest ein buch", "reads a book")]
     where = [("im park", "in the park"), ("am strand", "at the beach"), ("vor einem haus", "in front of a house")]
     parts = itertools.product(who, does, where)
     every = [tuple(words(" ".join(part[language] for part in one)) for language in (0, 1)) for one in parts]
-    shuffled = [every[i] for i in np.random.default_rng(seed).permutation(len(every))]
+    shuffled = [every[i] for i in np.random.default_rng(0).permutation(len(every))]
     return 10 * shuffled[8:], shuffled[:8]
 
 
@@ -102,10 +103,7 @@ def bleu(written, references, longest=4):
 
 def main():
     options = common.options(__doc__, epochs=(5, 12), features=(128, 64), depth=(2, 1))
-    folder = options.data / "text" / "multi30k"
-    if not options.quick and not folder.exists():
-        print(f"{folder} is not there (see --help), so this runs on sentences of a small grammar.\n", file=sys.stderr)
-    training, test = multi30k(folder) if folder.exists() and not options.quick else small_grammar()
+    training, test = common.load(options, multi30k, "text/multi30k", small_grammar)
     counts = [collections.Counter(word for pair in training for word in pair[language]) for language in (0, 1)]
     known = sorted({word for count in counts for word, number in count.items() if number >= 3})
     vocabulary = [*SPECIAL, *known]
@@ -142,7 +140,7 @@ def main():
     print()
     for i in range(5):
         print(f"{' '.join(test[i][0])}\n  {' '.join(written[i])}\n  {' '.join(references[i])} (by a person)")
-    common.finish(options, "BLEU", bleu(written, references), GOAL, show="{:.1f}")
+    common.finish(options, "BLEU", bleu(written, references), None, show="{:.1f}")
 
 
 if __name__ == "__main__":

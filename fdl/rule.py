@@ -265,7 +265,7 @@ def _is_hashable(value: Any) -> bool:
 
 
 def _scalars_as_arrays(tree: Any) -> Any:
-    """Python numbers as arrays; arrays stay as they are, so that concrete ones stay concrete in a trace."""
+    """Python numbers as arrays; arrays stay as they are."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, int | float) else leaf, tree)
 
 

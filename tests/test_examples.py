@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,8 +28,10 @@ def test_a_quick_run(name, tmp_path):
     result = run(name, "--quick", "--output", str(tmp_path))
     assert result.returncode == 0, result.stderr
     reached = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
-    assert reached["quick"]
+    assert reached["stands_in"]
     assert reached["metric"][1:] in result.stdout
+    for picture in re.findall(r"Picture: (.*)", result.stdout):
+        assert Path(picture).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", NAMES)
