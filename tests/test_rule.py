@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import fdl
-from fdl.layers import affine, dropout, relu
+from fdl.layers import affine, dropout, layer_norm, relu
 
 
 @fdl.rule(static=["power"])
@@ -165,3 +165,18 @@ def test_another_word_than_rules_or_autodiff_is_refused():
 def test_rules_read_as_functions():
     assert repr(dropout).startswith("<rule dropout(x")
     assert dropout.__doc__.startswith("Sets each element to zero")
+
+
+def test_outside_jit_a_rule_is_one_program_and_inside_it_leaves_no_trace_of_that(caplog):
+    x = jnp.ones((3, 5))
+    with jax.log_compiles():
+        layer_norm(x, jnp.ones(5), jnp.zeros(5))
+    compiled = [record.getMessage() for record in caplog.records if "Finished XLA compilation" in record.getMessage()]
+    assert [line for line in compiled if "_compiled" in line]
+    assert not [line for line in compiled if "reduce" in line or "rsqrt" in line or "dot" in line]
+    assert "_compiled" not in str(jax.make_jaxpr(layer_norm)(x, jnp.ones(5), jnp.zeros(5)))
+
+
+def test_a_choice_that_cannot_be_part_of_what_is_compiled_is_refused():
+    with pytest.raises(fdl.InputError, match="fixed Python value"):
+        wrong_power(2.0, power=([2],))
