@@ -1,4 +1,4 @@
-# Everything runs in .venv, which the first call makes from pyproject.toml and constraints.txt.
+# Everything runs in .venv, which the first call makes from pyproject.toml and constraints.txt; peers in .venv-peers.
 
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 # The fdl of this checkout is what runs, whatever the shell, or a .venv copied along with a checkout, says.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test test-slow test-all lint types format bench docs lock upgrade clean
+.PHONY: help demo test test-slow test-all lint types format bench peers docs lock upgrade clean
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -39,6 +39,9 @@ bench: WHAT ?= rules
 bench: .venv/ready ## measure the rules against automatic differentiation, or WHAT=optimizers, WHAT=training
 	@$(VENV_PYTHON) benchmarks/$(WHAT).py $(ARGS)
 
+peers: .venv-peers/ready ## measure training steps against Flax, Equinox, Haiku and PyTorch, for an hour
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/benchmarks .venv-peers/bin/python -m peers $(ARGS)
+
 docs: .venv/tools ## write the reference to build/docs/index.html
 	@$(VENV_PYTHON) -m pdoc --math --docformat google --output-directory build/docs fdl
 	@echo "build/docs/index.html"
@@ -55,7 +58,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## the same, with the newest version of everything
 
 clean: ## remove all that make has made, .venv included
-	@rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-peers build .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # .venv/ready has what the library, its tests and its examples need; .venv/tools has everything.
@@ -69,14 +72,20 @@ clean: ## remove all that make has made, .venv included
 	$(install)
 	@touch .venv/ready $@
 
+# PyTorch comes from PyPI, with CUDA on Linux; PIP_EXTRA_INDEX_URL can name an index that has it for CPUs alone.
+.venv-peers/ready: EXTRAS := bench,peers
+.venv-peers/ready: pyproject.toml constraints.txt
+	$(install)
+	@touch $@
+
 # Both files are missing while an installation is under way. Whoever finds .venv/ready missing starts from nothing,
 # because an installation that was interrupted may have left anything behind.
 define install
-@test -f .venv/ready || { $(check_python); }
-@echo "Setting up .venv for $(EXTRAS) (once) ..."
-@test -f .venv/ready || "$(PYTHON)" -m venv --clear .venv
-@rm -f .venv/ready .venv/tools
-@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+@test -f $(@D)/ready || { $(check_python); }
+@echo "Setting up $(@D) for $(EXTRAS) (once) ..."
+@test -f $(@D)/ready || "$(PYTHON)" -m venv --clear $(@D)
+@rm -f $(@D)/ready $(@D)/tools
+@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 endef
 
 define check_python
