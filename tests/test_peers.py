@@ -56,7 +56,7 @@ def test_contestants_take_turns_in_processes_of_their_own():
 
 
 def test_a_contestant_that_fails_is_named():
-    with pytest.raises(RuntimeError, match="nobody ended while it was asked to 'compile' for fully_connected 4x32"):
+    with pytest.raises(RuntimeError, match="nobody ended when it was asked for 'ready', on fully_connected 4x32"):
         turns.measure(QUICK_WORKLOADS[0], ["nobody"], turns=1, compilations=1)
 
 

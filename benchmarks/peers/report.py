@@ -10,7 +10,7 @@ from peers.turns import Result
 from peers.workloads import Workload
 
 PEERS, TORCH = ("linen", "nnx", "equinox", "haiku"), ("torch", "torch_compiled")
-TITLES = {"linen": "Flax Linen", "nnx": "Flax NNX", "equinox": "Equinox", "haiku": "Haiku", "fdl": "fdl"}
+TITLES = {"fdl": "fdl", "linen": "Flax Linen", "nnx": "Flax NNX", "equinox": "Equinox", "haiku": "Haiku"}
 TITLES |= {"torch": "PyTorch", "torch_compiled": "PyTorch, compiled"}
 COLOURS = {"fdl": "#d55e00", "linen": "#0072b2", "nnx": "#56b4e9", "equinox": "#009e73", "haiku": "#cc79a7"}
 COLOURS |= {"torch": "#666666", "torch_compiled": "#aaaaaa"}
@@ -192,7 +192,8 @@ def bars(groups: Groups, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 11), layout="constrained")
-    libraries = list(dict.fromkeys(r.library for results in groups.values() for r in results))
+    ran = {r.library for results in groups.values() for r in results}
+    libraries = [name for name in TITLES if name in ran]
     for axes, (title, of, known) in zip(
         figure.subplots(3, 1),
         [
@@ -213,14 +214,16 @@ def bars(groups: Groups, path: Path) -> None:
         axes.set_xticks(range(len(groups)), [work.network for work in groups])
         axes.axhline(1, color="black", linewidth=1)
         axes.set_yscale("log")
+        plain_numbers(axes.yaxis)
         axes.set_title(title)
-    figure.axes[0].legend(ncols=4, fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(libraries))
     figure.savefig(path, dpi=110)
 
 
 def lines(curves: Curves, path: Path) -> None:
     """Time and temporary memory against each size."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(3 * len(curves), 6), layout="constrained")
     grid = figure.subplots(2, len(curves), squeeze=False)
@@ -235,6 +238,18 @@ def lines(curves: Curves, path: Path) -> None:
                 grid[1, column].plot(sizes, [temporary(r) / 1e6 for r in own], **style)
         for axes, what in zip(grid[:, column], ("ms per step", "temporary MB"), strict=True):
             axes.set(xscale="log", yscale="log", xlabel=size, title=f"{network}\n{what}")
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.set_xticks(sizes, map(str, sizes))
+            plain_numbers(axes.yaxis)
             axes.grid(alpha=0.3)
     grid[0, 0].legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
+
+
+def plain_numbers(axis: Any) -> None:
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, ..., written as such."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,5 +1,6 @@
 """Contestants take turns: each is a process of its own, and only one of them works at a time."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -52,6 +53,10 @@ class Contestant:
         self._turns: list[float] = []
         self._compiled: list[dict[str, Any]] = []
 
+    def wait(self) -> None:
+        """Until its network is made."""
+        self._ask("ready")
+
     def compile(self) -> None:
         """Once more, from nothing."""
         self._compiled.append(self._ask("compile"))
@@ -75,9 +80,10 @@ class Contestant:
         self._process.communicate()
 
     def _ask(self, words: str) -> dict[str, Any]:
-        print(words, file=self._process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which the answer shows
+            print(words, file=self._process.stdin, flush=True)
         if not (line := self._process.stdout.readline()):
-            raise RuntimeError(f"{self.library} ended while it was asked to {words!r} for {self.work}: see above")
+            raise RuntimeError(f"{self.library} ended when it was asked for {words!r}, on {self.work}: see above")
         return json.loads(line)
 
 
@@ -85,12 +91,13 @@ def measure(work: Workload, libraries: list[str], turns: int, compilations: int,
     """All libraries on one workload, in turn, each turn beginning with another one."""
     contestants: list[Contestant] = []
     try:
-        for library in libraries:  # one after the other: what they do before they answer is work, too
+        for library in libraries:
             contestants.append(Contestant(library, work))
-            contestants[-1].compile()
-        for again in range(1, compilations):
+        for contestant in contestants:  # making networks is not measured, and they may all do it at once
+            contestant.wait()
+        for again in range(compilations):
             for contestant in rotated(contestants, again):
-                if contestant.library != "torch_compiled":  # minutes
+                if not again or contestant.library != "torch_compiled":  # minutes
                     contestant.compile()
         for turn in range(turns):
             for contestant in rotated(contestants, turn):

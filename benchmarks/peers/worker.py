@@ -2,6 +2,7 @@
 
 It reads words on its standard input and answers each with one line of JSON:
 
+    ready        -> {}: when the network is made
     compile      -> {"seconds": ..., "temporary_bytes": ..., "parameters": ...}
     steps        -> {"seconds": [...], "loss": ...}: so many steps
     end          -> {"peak_bytes": ...}: the most memory that the process had since it was compiled last
@@ -41,7 +42,7 @@ def main() -> None:
     program = importlib.import_module(f"peers.by_{library}").build(work, *batch)
     for line in sys.stdin:
         word, *number = line.split()
-        answer: dict[str, Any]
+        answer: dict[str, Any] = {}
         if word == "compile":
             seconds = program.compile(batch)
             answer = {"seconds": seconds, "temporary_bytes": program.temporary_bytes()}
@@ -55,7 +56,7 @@ def main() -> None:
                 loss = program.run()
                 times.append(time.perf_counter() - start)
             answer = {"seconds": times, "loss": loss}
-        else:
+        elif word == "end":
             answer = {"peak_bytes": peak_bytes()}
         print(json.dumps(answer), flush=True)
 
