@@ -39,7 +39,7 @@ bench: WHAT ?= rules
 bench: .venv/ready ## measure the rules against automatic differentiation, or WHAT=optimizers, WHAT=training
 	@$(VENV_PYTHON) benchmarks/$(WHAT).py $(ARGS)
 
-peers: .venv-peers/ready ## measure training steps against Flax, Equinox, Haiku and PyTorch, for an hour
+peers: .venv-peers/ready ## measure training steps against Flax, Equinox, Haiku and PyTorch, for 45 minutes
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/benchmarks .venv-peers/bin/python -m peers $(ARGS)
 
 docs: .venv/tools ## write the reference to build/docs/index.html

@@ -3,7 +3,8 @@
 The step of fdl under ``differentiation("autodiff")`` is a list of operations. Each matrix product and each convolution
 in it, forward and backward, runs alone here on arrays of the same shapes, as often as the step has it; everything else
 of the step is left out. What they take together is the least that a step can take whose products and convolutions are
-XLA's own, one by one. Beside them stand the speeds that this machine reaches on one large product and on a copy.
+these; fdl's own rules may use others. Beside them stand the speeds that this machine reaches on one large product and
+on a copy.
 """
 
 import json

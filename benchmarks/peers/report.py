@@ -21,12 +21,13 @@ Curves = dict[str, list[Result]]  # by network and the size that varies, as in "
 def markdown(measured: dict[str, Any]) -> str:
     """The whole page."""
     groups, limits = grouped(measured["workloads"]), measured["limits"]
+    first = measured["workloads"][0]
     parts = [
         "# Training steps of fdl and of its peers\n",
         "Made by `make peers`; `benchmarks/peers/workloads.py` says what the networks are. A step is forward, loss, "
         "backward and update, on one batch that stays the same. Each library runs in a process of its own, and all "
-        "take turns. Milliseconds are medians over turns, with the quartiles in brackets; compile seconds are for "
-        "tracing, lowering and compiling; temporary memory is what XLA allocates beside arguments and results; peak "
+        f"take {len(first.turns)} turns. Milliseconds are medians over turns, with the quartiles in brackets; compile "
+        "seconds are for tracing, lowering and compiling; temporary memory is what XLA allocates beside arguments and results; peak "
         "memory is that of the whole process while it trains.\n",
         "\n".join(f"- {name}: {value}" for name, value in measured["machine"].items()) + "\n",
         "![Steps, temporary memory and compilation](results.png)\n",
@@ -36,8 +37,9 @@ def markdown(measured: dict[str, Any]) -> str:
         "times faster fdl is than the faster one of eager and compiled.\n",
         summary(groups),
         "## Limits\n",
-        "All matrix products and convolutions of a step, each alone on arrays of the same shapes, as XLA runs them: "
-        "the least that a step can take that is made of them.\n",
+        "All matrix products and convolutions that autodiff makes of a step, each alone on arrays of the same shapes, "
+        "as XLA runs them: no step that is made of these can take less. Where they take more than fdl's whole step, "
+        "fdl computes the same gradients by others.\n",
         limits_table(groups, limits),
     ]
     for work, results in groups.items():
@@ -162,7 +164,7 @@ def limits_table(groups: Groups, limits: dict[str, Any]) -> str:
                 f"{limit['copy_bytes_per_second'] / 1e9:.1f}",
             ]
         )
-    heads = ["", "GFLOP a step", "products, ms", "convolutions, ms", "fdl's step, ms", "bare part of it"]
+    heads = ["", "GFLOP a step", "products, ms", "convolutions, ms", "fdl's step, ms", "all of them, as a part of it"]
     return rows_as_table([*heads, "fdl, GFLOP/s", "a large product, GFLOP/s", "a copy, GB/s"], rows)
 
 
