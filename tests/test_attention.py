@@ -16,7 +16,7 @@ from fdl.layers import (
     rotary,
     sinusoidal_positions,
 )
-from fdl.layers.attention_blocks import block_sizes, block_starts, query_block
+from fdl.layers.attention_blocks import Sizes, block_sizes, block_starts, few_blocks, query_block
 
 KEY = jax.random.key(0)
 
@@ -64,27 +64,44 @@ def test_blocks_of_any_size_give_what_one_block_gives(seed):
 
 @pytest.mark.parametrize(("queries", "keys", "sizes"), [(7, 7, (3, 3)), (3, 8, (2, 3)), (8, 3, (3, 2)), (5, 4, (1, 4))])
 def test_the_blocks_of_a_causal_matrix_are_those_with_a_key_to_attend_to(queries, keys, sizes):
+    sizes = Sizes(1, 1, *sizes)
     every = block_starts(queries, keys, sizes, causal=False)
-    assert every == [(t, s) for t in range(0, queries, sizes[0]) for s in range(0, keys, sizes[1])]
+    assert every == [(t, s) for t in range(0, queries, sizes.queries) for s in range(0, keys, sizes.keys)]
     attends = np.arange(keys) <= np.arange(queries)[:, None] + keys - queries
-    needed = [(t, s) for t, s in every if attends[t : t + sizes[0], s : s + sizes[1]].any()]
+    needed = [(t, s) for t, s in every if attends[t : t + sizes.queries, s : s + sizes.keys].any()]
     assert block_starts(queries, keys, sizes, causal=True) == needed
 
 
 @pytest.mark.parametrize(
-    ("n", "heads", "queries", "keys", "block", "sizes"),
+    ("n", "heads", "queries", "keys", "block", "causal", "sizes"),
     [
-        (1, 4, 4096, 4096, None, (256, 256)),
-        (32, 8, 128, 128, None, (128, 128)),
-        (1, 1, 300, 300, None, (300, 300)),
-        (8, 12, 197, 197, None, (99, 99)),
-        (8, 8, 1, 4000, None, (1, 4000)),
-        (0, 8, 1000, 1000, None, (1000, 1000)),
-        (2, 1, 0, 5, 3, (0, 3)),
+        (1, 4, 4096, 4096, None, True, (1, 1, 256, 256)),  # tiles: a quarter of its queries has too many scores
+        (16, 4, 4096, 4096, None, True, (4, 16, 256, 256)),
+        (8, 4, 4096, 4096, None, True, (8, 8, 256, 256)),  # two loops would not be worth it
+        (16, 8, 256, 256, None, True, (4, 16, 128, 256)),  # halves, of which the first needs half of the keys
+        (16, 8, 256, 256, None, False, (2, 16, 256, 256)),
+        (2, 12, 1024, 1024, None, False, (1, 2, 256, 1024)),
+        (32, 8, 128, 128, None, False, (8, 32, 128, 128)),
+        (9, 12, 197, 197, None, False, (1, 9, 197, 197)),
+        (8, 8, 1, 4000, None, True, (8, 8, 1, 4000)),
+        (0, 8, 1000, 1000, None, False, (0, 0, 250, 1000)),
+        (6, 1, 0, 5, 3, False, (3, 3, 0, 3)),
     ],
 )
-def test_blocks_are_as_large_as_the_cache_and_overlap_little(n, heads, queries, keys, block, sizes):
-    assert block_sizes((n, queries, heads, 64), (n, keys, 1, 64), block) == sizes
+def test_blocks_are_as_large_as_the_cache_and_overlap_little(n, heads, queries, keys, block, causal, sizes):
+    assert block_sizes((n, queries, heads, 64), (n, keys, 1, 64), block, causal) == sizes
+
+
+@pytest.mark.parametrize(("queries", "keys", "rows"), [(7, 7, 4), (3, 8, 2), (8, 3, 2), (3, 1, 1)])
+def test_a_few_blocks_with_whole_rows_hold_every_key_that_is_attended_to(queries, keys, rows):
+    places = few_blocks(queries, keys, Sizes(1, 1, rows, keys), causal=True)
+    attends = np.arange(keys) <= np.arange(queries)[:, None] + keys - queries
+    for place in places:
+        here = slice(place.query, place.query + place.queries)
+        assert attends[here, : place.keys].any(axis=0).all()
+        assert not attends[here, place.keys :].any()
+        attends[here] = False
+    assert not attends.any()
 
 
 def test_additive_attention_compares_as_many_queries_at_once_as_fit():
@@ -129,14 +146,18 @@ def test_dropout_drops_its_rate_keeps_the_mean_and_does_not_depend_on_blocks_or_
     assert not jnp.allclose(kept(3, None, jax.random.key(1)), share)
 
 
-def temporary_bytes(length):
-    q = jax.ShapeDtypeStruct((1, length, 1, 8), jnp.float32)
+def temporary_bytes(length, n=1):
+    q = jax.ShapeDtypeStruct((n, length, 1, 8), jnp.float32)
     gradients = jax.grad(lambda q, k, v: attention(q, k, v, causal=True).sum(), argnums=(0, 1, 2))
     return jax.jit(gradients).lower(q, q, q).compile().memory_analysis().temp_size_in_bytes
 
 
 def test_memory_grows_with_the_sequence_and_not_with_its_square():
     assert temporary_bytes(16_384) < 2.2 * temporary_bytes(8192) < 8192**2 * 4 / 10
+
+
+def test_memory_has_scores_of_a_few_examples_only():
+    assert temporary_bytes(512, n=256) < 256 * 512**2 * 4 / 10
 
 
 def test_narrow_types_stay_narrow_and_sum_in_float32():

@@ -30,9 +30,9 @@ from fdl.ids import check_lengths
 from fdl.initializers import Initializer, glorot_normal
 from fdl.layer import Layer, Tree
 from fdl.layers.affine import affine
-from fdl.layers.attention import without_padding
 from fdl.layers.attention_blocks import query_block
 from fdl.layers.attention_checks import check_mask, check_sequences
+from fdl.layers.attention_matrices import without_padding
 from fdl.rule import rule, wide
 
 

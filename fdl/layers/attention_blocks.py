@@ -1,36 +1,78 @@
-"""The blocks in which `attention` goes over its matrices of scores: how large they are, and where they start.
+"""The blocks in which `attention` goes over its matrices of scores: how large they are, and where they lie.
 
-A block has no more scores than stay in a processor's cache from one operation to the next. All blocks have the same
-size: the last ones are moved back until they end where the matrix ends, and overlap those before them.
+A block has no more scores than stay in a processor's cache from one operation to the next. Where a few blocks with all
+keys are enough for an example, each is computed by itself, a causal one with the keys alone that its queries attend to.
+Longer sequences have blocks of some queries and some keys, and a loop goes through them. These all have the same size:
+the last ones are moved back until they end where the matrix ends, and overlap those before them.
 """
 
-SCORES = 2**18  # that a block of all matrices together may have: a megabyte of float32
+from typing import Any, NamedTuple
+
+SCORES = 2**20  # that a block may have on a CPU, all its heads and examples together: four megabytes of float32
+SCORES_ELSEWHERE = 2**26  # enough to keep a GPU busy
+MOST_SCORES = 2**22  # in one with all keys, which is faster than two with half of them even so
+FEW = 4  # blocks that are computed without a loop, each compiled by itself
 SIDE = 128  # of a block, which is at least so long: below, a block costs more to begin than to compute
 
 
-def block_sizes(q: tuple[int, ...], k: tuple[int, ...], block: int | None) -> tuple[int, int]:
-    """How many queries and keys a block has: few blocks, which overlap little.
+class Sizes(NamedTuple):
+    """How many examples, queries and keys a block has."""
+
+    examples_on_cpu: int
+    examples_elsewhere: int
+    queries: int
+    keys: int
+
+
+class Place(NamedTuple):
+    """Where a block lies. The first query and key are numbers, or known only when the loop runs."""
+
+    query: Any
+    key: Any
+    queries: int
+    keys: int
+
+
+def block_sizes(q: tuple[int, ...], k: tuple[int, ...], block: int | None, causal: bool) -> Sizes:
+    """How large a block is: few blocks, which overlap little.
 
     Args:
         q, k: the shapes [N, Tq, heads, dim] and [N, Tk, kv_heads, dim].
-        block: the most queries, and the most keys, that a block may have, or None to choose them by the size of
-            the problem.
+        block: the most examples, queries and keys that a block may have, or None to choose them by the size of the
+            problem. The examples are a divisor of N.
+        causal: whether blocks of some queries have to do with some of the keys alone.
 
     Example:
-        >>> block_sizes((1, 4096, 4, 32), (1, 4096, 4, 32), None), block_sizes((8, 1, 8, 64), (8, 10_000, 2, 64), None)
-        ((256, 256), (1, 3334))
-        >>> block_sizes((1, 10, 4, 32), (1, 5, 4, 32), 4)
-        (4, 3)
+        >>> tuple(block_sizes((16, 256, 8, 32), (16, 256, 8, 32), None, causal=True))
+        (4, 16, 128, 256)
+        >>> tuple(block_sizes((1, 4096, 4, 32), (1, 4096, 4, 32), None, causal=True))
+        (1, 1, 256, 256)
+        >>> tuple(block_sizes((6, 10, 4, 32), (6, 5, 4, 32), 4, causal=False))
+        (3, 3, 4, 3)
     """
     (n, queries, heads, _), keys = q, k[1]
-    matrices = n * heads
-    side = SIDE if block is None else block
-    while block is None and side < max(queries, keys) and matrices * (2 * side) ** 2 <= SCORES:
+    if block is not None:
+        return Sizes(_divisor(n, block), _divisor(n, block), _even(queries, block), _even(keys, block))
+    rows, columns = _whole_rows(queries, keys, heads, causal) or _tiles(queries, keys, heads)
+    on_cpu, elsewhere = (_examples(n, heads * rows * columns, scores) for scores in (SCORES, SCORES_ELSEWHERE))
+    return Sizes(on_cpu, elsewhere, rows, columns)
+
+
+def _whole_rows(queries: int, keys: int, heads: int, causal: bool) -> tuple[int, int] | None:
+    """Blocks with all keys, where a few are enough."""
+    parts = 2 if causal and queries >= 2 * SIDE else 1
+    while 2 * parts <= FEW and heads * -(-queries // parts) * keys > SCORES:
+        parts *= 2
+    rows = -(-queries // parts)
+    return (rows, keys) if heads * rows * keys <= MOST_SCORES else None
+
+
+def _tiles(queries: int, keys: int, heads: int) -> tuple[int, int]:
+    """Square blocks, as small as is sensible: there will be many."""
+    side = SIDE
+    while side < max(queries, keys) and heads * (2 * side) ** 2 <= SCORES // 4:
         side *= 2
-    rows = _even(queries, side)
-    while block is None and side < keys and matrices * rows * 2 * side <= SCORES:
-        side *= 2
-    return rows, _even(keys, side)
+    return _even(queries, side), _even(keys, side)
 
 
 def _even(length: int, most: int) -> int:
@@ -38,7 +80,17 @@ def _even(length: int, most: int) -> int:
     return -(-length // max(1, -(-length // most)))
 
 
-def block_starts(queries: int, keys: int, sizes: tuple[int, int], causal: bool) -> list[tuple[int, int]]:
+def _examples(n: int, scores: int, most: int) -> int:
+    """How many examples of so many scores: all, if it were two loops otherwise."""
+    return n if n * scores <= 2 * most else _divisor(n, most // scores)
+
+
+def _divisor(n: int, most: int) -> int:
+    """The largest divisor of n that is at most so many, but at least one; 0 of 0."""
+    return next((size for size in range(min(n, most), 1, -1) if n % size == 0), min(n, 1))
+
+
+def block_starts(queries: int, keys: int, sizes: Sizes, causal: bool) -> list[tuple[int, int]]:
     """The first query and key of each block that are in no block before it, without the blocks that causality empties.
 
     Args:
@@ -47,15 +99,33 @@ def block_starts(queries: int, keys: int, sizes: tuple[int, int], causal: bool) 
         causal: whether query t attends to no key beyond t + keys - queries.
 
     Example:
-        >>> block_starts(4, 4, (2, 2), causal=True), block_starts(2, 5, (2, 3), causal=False)
+        >>> block_starts(4, 4, Sizes(1, 1, 2, 2), causal=True), block_starts(2, 5, Sizes(1, 1, 2, 3), causal=False)
         ([(0, 0), (2, 0), (2, 2)], [(0, 0), (0, 3)])
     """
     return [
         (row, column)
-        for row in range(0, queries, max(1, sizes[0]))
-        for column in range(0, keys, max(1, sizes[1]))
-        if not causal or column < min(row + sizes[0], queries) + keys - queries
+        for row in range(0, queries, max(1, sizes.queries))
+        for column in range(0, keys, max(1, sizes.keys))
+        if not causal or column < min(row + sizes.queries, queries) + keys - queries
     ]
+
+
+def few_blocks(queries: int, keys: int, sizes: Sizes, causal: bool) -> list[Place] | None:
+    """The places of all blocks, where they have all keys that are needed and there are few; or None.
+
+    Example:
+        >>> [tuple(place) for place in few_blocks(5, 6, Sizes(1, 1, 3, 6), causal=True)]
+        [(0, 0, 3, 4), (3, 0, 2, 6)]
+        >>> few_blocks(4, 4, Sizes(1, 1, 2, 2), causal=True)
+    """
+    starts = block_starts(queries, keys, sizes, causal)
+    if len(starts) > FEW or sizes.keys < keys:
+        return None
+    places = []
+    for row, _ in starts:
+        rows = min(sizes.queries, queries - row)
+        places.append(Place(row, 0, rows, min(keys, row + rows + keys - queries) if causal else keys))
+    return places
 
 
 def query_block(queries: int, numbers: int, block: int | None) -> int:
@@ -66,5 +136,5 @@ def query_block(queries: int, numbers: int, block: int | None) -> int:
         (1, 50, 3)
     """
     if block is None:
-        block = SCORES // max(1, numbers)
+        block = SCORES // 4 // max(1, numbers)
     return max(1, min(queries, block))

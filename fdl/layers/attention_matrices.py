@@ -1,0 +1,173 @@
+"""Queries, keys and values of some examples as one matrix for each head of keys, and the parts that a block needs.
+
+Examples and heads are one axis, since they are alike to every operation: m = n kv_heads. Queries of heads that share
+keys are further rows of the same matrix.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fdl.layers.attention_blocks import Place, Sizes, block_starts, few_blocks
+from fdl.layers.attention_groups import Group
+
+
+def without_padding(a: jax.Array, lengths: jax.Array | None) -> jax.Array:
+    """Keys or values [N, T, ...] with zeros beyond the lengths [N]: a NaN there would survive a weight of zero.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> without_padding(jnp.full((1, 3, 1), jnp.nan), jnp.array([0])).ravel().tolist()
+        [0.0, 0.0, 0.0]
+    """
+    if lengths is None:
+        return a
+    known = jnp.arange(a.shape[1]) < lengths[:, None]
+    return jnp.where(known.reshape(known.shape + (1,) * (a.ndim - 2)), a, 0)
+
+
+class Matrices(NamedTuple):
+    """One for each of the m = n kv_heads heads of keys: q [m, groups, Tq, dim], k [m, Tk, dim] and v [m, Tk, dim_v]."""
+
+    q: jax.Array
+    k: jax.Array
+    v: jax.Array
+
+
+class Block(NamedTuple):
+    """What belongs to a block of scores: for these rows of q and columns of k^T, with the groups as further rows."""
+
+    q: jax.Array
+    k: jax.Array
+    v: jax.Array
+    bias: jax.Array | None
+    attended: jax.Array | None  # None: all
+    rows: jax.Array
+    columns: jax.Array
+
+
+def as_examples(
+    q: jax.Array, k: jax.Array, v: jax.Array, mask: Any, bias: Any, lengths: Any, **remembered: Any
+) -> Group:
+    """The arguments of `attention`, all examples of them."""
+    mask, bias = (None if a is None else _by_kv_head(a, q, k) for a in (mask, bias))
+    return Group(q, k, v, mask, bias, lengths, jnp.arange(len(q)), **remembered)
+
+
+def _by_kv_head(a: jax.Array, q: jax.Array, k: jax.Array) -> jax.Array:
+    """What broadcasts to [N, heads, Tq, Tk] as what broadcasts to [N, kv_heads, groups, Tq, Tk]."""
+    n, heads, queries, keys = (1,) * (4 - a.ndim) + a.shape
+    groups = q.shape[2] // k.shape[2]
+    return a.reshape(n, *((1, 1) if heads == 1 else (heads // groups, groups)), queries, keys)
+
+
+def as_matrices(group: Group) -> Matrices:
+    """Its q, k and v."""
+    k, v = (without_padding(a, group.lengths) for a in (group.k, group.v))
+    k, v = (jnp.moveaxis(a, 1, 2).reshape(a.shape[0] * a.shape[2], a.shape[1], a.shape[3]) for a in (k, v))
+    return Matrices(grouped(group.q, group), k, v)
+
+
+def grouped(a: jax.Array, group: Group) -> jax.Array:
+    """[n, T, heads, dim] as [m, groups, T, dim]."""
+    n, length, heads, dim = a.shape
+    kv_heads = group.k.shape[2]
+    a = a.reshape(n, length, kv_heads, heads // kv_heads, dim)
+    return jnp.moveaxis(a, 1, 3).reshape(n * kv_heads, heads // kv_heads, length, dim)
+
+
+def by_example(a: jax.Array, group: Group) -> jax.Array:
+    """[m, ...] as [n, kv_heads, ...]."""
+    return a.reshape(len(group.q), group.k.shape[2], *a.shape[1:])
+
+
+def by_position(a: jax.Array, group: Group) -> jax.Array:
+    """[m, groups, T, dim] as [n, T, heads, dim]."""
+    return jnp.moveaxis(by_example(a, group), 3, 1).reshape(*group.q.shape[:3], a.shape[-1])
+
+
+def over_blocks(step: Callable[[Any, Place], Any], carry: Any, group: Group, sizes: Sizes, causal: bool) -> Any:
+    """carry = step(carry, place) over all blocks."""
+    queries, keys = group.q.shape[1], group.k.shape[1]
+    places = few_blocks(queries, keys, sizes, causal)
+    if places is not None:
+        return functools.reduce(step, places, carry)
+    starts = block_starts(queries, keys, sizes, causal)
+    each = jnp.asarray(starts, int).reshape(len(starts), 2)
+
+    def at(carry: Any, start: jax.Array) -> tuple[Any, None]:
+        return step(carry, Place(start[0], start[1], sizes.queries, sizes.keys)), None
+
+    return jax.lax.scan(at, carry, each)[0]
+
+
+def block_at(matrices: Matrices, group: Group, causal: bool, place: Place) -> Block:
+    """The block at a place, and which of its keys its queries attend to."""
+    (_, groups, queries, _), keys = matrices.q.shape, matrices.k.shape[1]
+    rows = jax.lax.dynamic_slice_in_dim(jnp.arange(queries), place.query, place.queries)
+    columns = jax.lax.dynamic_slice_in_dim(jnp.arange(keys), place.key, place.keys)
+    conditions = []
+    if isinstance(place.query, jax.Array):  # in a loop, where the last block overlaps the one before
+        if queries % place.queries:
+            conditions.append((rows >= place.query)[:, None])
+        if keys % place.keys:
+            conditions.append(columns >= place.key)
+    if causal:
+        conditions.append(columns <= rows[:, None] + (keys - queries))
+    if group.lengths is not None:
+        conditions.append(columns < group.lengths[:, None, None, None, None])
+    if group.mask is not None:
+        conditions.append(_part(group.mask, place))
+    attended = functools.reduce(jnp.logical_and, conditions) if conditions else None
+    shape = (len(group.q), group.k.shape[2], groups, place.queries, place.keys)
+    return Block(
+        q=queries_at(matrices.q, place),
+        k=jax.lax.dynamic_slice_in_dim(matrices.k, place.key, place.keys, axis=1),
+        v=jax.lax.dynamic_slice_in_dim(matrices.v, place.key, place.keys, axis=1),
+        bias=None if group.bias is None else _as_rows(_part(group.bias, place), shape),
+        attended=None if attended is None else _as_rows(attended, shape),
+        rows=rows,
+        columns=columns,
+    )
+
+
+def _part(a: jax.Array, place: Place) -> jax.Array:
+    """The block of [.., Tq or 1, Tk or 1]; where there is one row or column, it is the same for every block."""
+    for axis, start, size in ((-2, place.query, place.queries), (-1, place.key, place.keys)):
+        a = jax.lax.dynamic_slice_in_dim(a, start, min(size, a.shape[axis]), axis)
+    return a
+
+
+def _as_rows(a: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """What broadcasts to [n, kv_heads, groups, rows, columns] as [m, groups rows, columns]."""
+    return jnp.broadcast_to(a, shape).reshape(shape[0] * shape[1], shape[2] * shape[3], shape[4])
+
+
+def queries_at(a: jax.Array, place: Place) -> jax.Array:
+    """The block of [m, groups, Tq, ...] as [m, groups rows, ...]."""
+    a = jax.lax.dynamic_slice_in_dim(a, place.query, place.queries, axis=2)
+    return a.reshape(a.shape[0], a.shape[1] * a.shape[2], *a.shape[3:])
+
+
+def put_queries(a: jax.Array, block: jax.Array, place: Place) -> jax.Array:
+    """Back where `queries_at` has it from."""
+    block = block.reshape(*a.shape[:2], place.queries, *a.shape[3:])
+    return jax.lax.dynamic_update_slice_in_dim(a, block, place.query, axis=2)
+
+
+def add_gradients(
+    gradients: Any, dq: jax.Array, dk: jax.Array, dv: jax.Array, ds: jax.Array, place: Place, group: Group
+) -> list[jax.Array]:
+    """The gradients of `Matrices`, and of the bias if there is one, with those of one block added."""
+    of_q, _, _, *of_bias = gradients
+    corners = [(0, 0, place.query, 0), (0, place.key, 0), (0, place.key, 0), (0, 0, 0, place.query, place.key)]
+    ds = by_example(ds.reshape(*of_q.shape[:2], place.queries, place.keys), group)
+    dbias = [ds.sum([axis for axis in range(5) if a.shape[axis] == 1], keepdims=True) for a in of_bias]
+    terms = [dq.reshape(*of_q.shape[:2], place.queries, dq.shape[-1]), dk, dv, *dbias]
+    return [
+        jax.lax.dynamic_update_slice(a, jax.lax.dynamic_slice(a, corner, term.shape) + term, corner)
+        for a, term, corner in zip(gradients, terms, corners, strict=False)
+    ]
