@@ -53,13 +53,13 @@ from fdl.errors import InputError
 from fdl.ids import check_lengths
 from fdl.layers.attention_blocks import block_sizes
 from fdl.layers.attention_checks import check_broadcasts, check_mask, check_sequences
-from fdl.layers.attention_groups import in_groups
 from fdl.layers.attention_matrices import (
     add_gradients,
     as_examples,
     as_matrices,
     block_at,
     by_example,
+    by_groups,
     by_position,
     grouped,
     over_blocks,
@@ -198,7 +198,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
         y = by_position(sums / _or_one(total)[..., None], group).astype(jnp.result_type(q, k, v))
         return [y, by_example(peak, group), by_example(total, group)], ()
 
-    (y, peak, total), _ = in_groups(of_group, *sizes[:2], as_examples(q, k, v, mask, bias, lengths))
+    (y, peak, total), _ = by_groups(of_group, sizes, as_examples(q, k, v, mask, bias, lengths))
     return y, (q, k, v, mask, bias, lengths, key, None if sizes.keys == k.shape[1] else y, peak, total)
 
 
@@ -239,7 +239,7 @@ def _(residuals, dy, *, causal, scale, rate, block):
         return (gradients, dbias) if is_one_bias else (gradients + dbias, [])
 
     zero = jax.tree.map(lambda a: jnp.zeros_like(a, dtype), [examples.bias] if is_one_bias else [])
-    (dq, dk, dv, *dbias), summed = in_groups(of_group, *sizes[:2], examples, zero)
+    (dq, dk, dv, *dbias), summed = by_groups(of_group, sizes, examples, zero)
     dbias = [a.reshape(bias.shape) for a in (*dbias, *summed)]
     return dq, dk, dv, None, dbias[0] if dbias else None, None, None
 

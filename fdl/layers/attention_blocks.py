@@ -8,6 +8,8 @@ the last ones are moved back until they end where the matrix ends, and overlap t
 
 from typing import Any, NamedTuple
 
+from fdl.layers.in_groups import divisor
+
 SCORES = 2**20  # that a block may have on a CPU, all its heads and examples together: four megabytes of float32
 SCORES_ELSEWHERE = 2**26  # enough to keep a GPU busy
 MOST_SCORES = 2**22  # in one with all keys, which is faster than two with half of them even so
@@ -52,7 +54,7 @@ def block_sizes(q: tuple[int, ...], k: tuple[int, ...], block: int | None, causa
     """
     (n, queries, heads, _), keys = q, k[1]
     if block is not None:
-        return Sizes(_divisor(n, block), _divisor(n, block), _even(queries, block), _even(keys, block))
+        return Sizes(divisor(n, block), divisor(n, block), _even(queries, block), _even(keys, block))
     rows, columns = _whole_rows(queries, keys, heads, causal) or _tiles(queries, keys, heads)
     on_cpu, elsewhere = (_examples(n, heads * rows * columns, scores) for scores in (SCORES, SCORES_ELSEWHERE))
     return Sizes(on_cpu, elsewhere, rows, columns)
@@ -82,12 +84,7 @@ def _even(length: int, most: int) -> int:
 
 def _examples(n: int, scores: int, most: int) -> int:
     """How many examples of so many scores: all, if it were two loops otherwise."""
-    return n if n * scores <= 2 * most else _divisor(n, most // scores)
-
-
-def _divisor(n: int, most: int) -> int:
-    """The largest divisor of n that is at most so many, but at least one; 0 of 0."""
-    return next((size for size in range(min(n, most), 1, -1) if n % size == 0), min(n, 1))
+    return n if n * scores <= 2 * most else divisor(n, most // scores)
 
 
 def block_starts(queries: int, keys: int, sizes: Sizes, causal: bool) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.layers.attention_blocks import Place, Sizes, block_starts, few_blocks
-from fdl.layers.attention_groups import Group
+from fdl.layers.in_groups import in_groups
 
 
 def without_padding(a: jax.Array, lengths: jax.Array | None) -> jax.Array:
@@ -27,6 +27,25 @@ def without_padding(a: jax.Array, lengths: jax.Array | None) -> jax.Array:
         return a
     known = jnp.arange(a.shape[1]) < lengths[:, None]
     return jnp.where(known.reshape(known.shape + (1,) * (a.ndim - 2)), a, 0)
+
+
+class Group(NamedTuple):
+    """What attention is given for n examples, and in the backward pass what was remembered of them.
+
+    What has one example in the place of n is the same for all of them.
+    """
+
+    q: jax.Array  # [n, Tq, heads, dim]
+    k: jax.Array  # [n, Tk, kv_heads, dim]
+    v: jax.Array  # [n, Tk, kv_heads, dim_v]
+    mask: jax.Array | None  # with bias: [n, kv_heads, heads / kv_heads, Tq, Tk], each axis of full size or of one
+    bias: jax.Array | None
+    lengths: jax.Array | None  # [n]
+    number: jax.Array  # [n], of each example in the whole batch
+    peak: jax.Array | None = None  # with total: [n, kv_heads, heads / kv_heads, Tq]
+    total: jax.Array | None = None
+    y: jax.Array | None = None  # with dy: [n, Tq, heads, dim_v]
+    dy: jax.Array | None = None
 
 
 class Matrices(NamedTuple):
@@ -55,6 +74,14 @@ def as_examples(
     """The arguments of `attention`, all examples of them."""
     mask, bias = (None if a is None else _by_kv_head(a, q, k) for a in (mask, bias))
     return Group(q, k, v, mask, bias, lengths, jnp.arange(len(q)), **remembered)
+
+
+def by_groups(function: Callable[[Group], Any], sizes: Sizes, examples: Group, zero: Any = ()) -> Any:
+    """What `in_groups` makes of the examples."""
+    own = {name: a for name, a in examples._asdict().items() if a is not None and len(a) == len(examples.q)}
+    return in_groups(
+        lambda group: function(examples._replace(**group)), sizes.examples_on_cpu, sizes.examples_elsewhere, own, zero
+    )
 
 
 def _by_kv_head(a: jax.Array, q: jax.Array, k: jax.Array) -> jax.Array:

@@ -1,0 +1,49 @@
+"""Loops over groups of examples: what is made of all at once, and the sizes at which layers go over to them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fdl
+from fdl.layers import layer_norm, rms_norm
+from fdl.layers.in_groups import divisor, in_groups
+
+
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_groups_make_what_all_examples_at_once_make(size):
+    examples = {"a": jnp.arange(12.0).reshape(6, 2), "b": jnp.arange(6)}
+
+    def function(group):
+        return group["a"] * group["b"][:, None], group["a"].sum(0)
+
+    made, total = jax.jit(lambda examples: in_groups(function, size, 6, examples, jnp.zeros(2)))(examples)
+    np.testing.assert_array_equal(made, function(examples)[0])
+    np.testing.assert_array_equal(total, function(examples)[1])
+
+
+@pytest.mark.parametrize(("n", "most", "expected"), [(16, 5, 4), (16, 16, 16), (7, 3, 1), (0, 3, 0), (5, 0, 1)])
+def test_groups_divide_what_there_is(n, most, expected):
+    assert divisor(n, most) == expected
+
+
+def loops(function, *arguments):
+    """How many there are in what is compiled for a CPU."""
+    return jax.jit(function).lower(*arguments).as_text().count("stablehlo.while")
+
+
+@pytest.mark.parametrize("norm", [layer_norm, rms_norm])
+@pytest.mark.parametrize(("rows", "expected"), [(4096, 1), (4099, 0), (1024, 0)])  # 4099 is a prime number
+def test_norms_of_many_rows_have_the_gradients_of_autodiff(norm, rows, expected):
+    rng = np.random.default_rng(0)
+    x, dy = jnp.asarray(rng.normal(loc=3, size=(2, rows, 512)), jnp.float32)
+    vectors = [jnp.asarray(rng.normal(size=512), jnp.float32) for _ in range(2 if norm is layer_norm else 1)]
+
+    def gradients(x, *vectors):
+        return jax.vjp(norm, x, *vectors)[1](dy)
+
+    assert loops(gradients, x, *vectors) == expected
+    with fdl.differentiation("autodiff"):
+        of_jax = jax.jit(gradients)(x, *vectors)
+    for ours, theirs in zip(jax.jit(gradients)(x, *vectors), of_jax, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-6 * rows)
