@@ -34,7 +34,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.layers import through_time
 from fdl.layers.recurrent import Recurrent
-from fdl.layers.through_time import DENSE, Cell, check_recurrence, check_remember, join, split
+from fdl.layers.through_time import DENSE, Cell, check_recurrence, check_remember, join, sigmoid, split
 from fdl.rule import rule
 
 
@@ -117,7 +117,7 @@ def _cell(bh):
 
 def _gates(a, q, bh):
     (a_r, a_u, a_n), (q_r, q_u, s) = split(a, 3), split(q, 3)
-    r, u = jax.nn.sigmoid(a_r + q_r), jax.nn.sigmoid(a_u + q_u)
+    r, u = sigmoid(a_r + q_r), sigmoid(a_u + q_u)
     s = s if bh is None else s + bh
     return r, u, jnp.tanh(a_n + r * s), s
 

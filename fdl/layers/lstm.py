@@ -46,7 +46,7 @@ import jax.numpy as jnp
 
 from fdl.layers import through_time
 from fdl.layers.recurrent import Recurrent
-from fdl.layers.through_time import DENSE, Cell, check_recurrence, check_remember, join, split
+from fdl.layers.through_time import DENSE, Cell, check_recurrence, check_remember, join, sigmoid, split
 from fdl.rule import rule, wide
 
 Pair = tuple[jax.Array, jax.Array]
@@ -124,7 +124,7 @@ def _(kept, upstream, *, remember, block):
 
 def _gates(a, q):
     i, f, o, g = split(a + q, 4)
-    return *map(jax.nn.sigmoid, (i, f, o)), jnp.tanh(g)
+    return *map(sigmoid, (i, f, o)), jnp.tanh(g)
 
 
 def _advance(gates, before):

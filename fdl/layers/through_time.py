@@ -254,6 +254,11 @@ def join(*parts: Any) -> Any:
     return jnp.concatenate(parts, axis=-1)
 
 
+def sigmoid(z: Any) -> Any:
+    """1 / (1 + exp(-z)) as (1 + tanh(z / 2)) / 2: right to the rounding of one, and in half the time."""
+    return 0.5 * jnp.tanh(0.5 * z) + 0.5
+
+
 def matmul(x: Any, w: Any) -> Any:
     """The product x w, accumulated in float32 or wider, and left so."""
     return jnp.matmul(x, w, preferred_element_type=wide(x, w))
