@@ -107,20 +107,34 @@ def forward(
 ) -> tuple[Any, Remembered]:
     """((hs, final states), what to remember)."""
 
-    def step(states: Any, inputs: Any) -> Any:
-        a, valid = inputs
+    blocks, valid = in_blocks(xs, lengths, block)
+    number, size = blocks.shape[:2]
+
+    def advance(states: Any, a: Any, valid: Any) -> Any:
         gates = cell.gates(a, cell.product.of(states[0], wh))
         after = _where(valid, _typed_like(states, cell.advance(gates, states)), states)
-        return after, (_where(valid, after[0], 0), states[1:], gates)
+        return after, (_where(valid, after[0], 0), states[1:], gates if remember == "gates" else None)
 
-    def over_block(states: Any, inputs: Any) -> Any:
-        x, valid = inputs
-        return jax.lax.scan(step, states, (cell.product.of(x, wx) + b, valid))
+    def over_block(carry: Any, inputs: Any) -> Any:
+        x, valid, first = inputs
 
-    final, (hs, others, gates) = jax.lax.scan(over_block, states, in_blocks(xs, lengths, block))
+        def step(carry: Any, inputs: Any) -> Any:
+            states, every = carry
+            a, valid, t = inputs
+            after, made = advance(states, a, valid)
+            return (after, jax.tree.map(lambda all, one: _put(all, one, first + t), every, made)), None
+
+        return jax.lax.scan(step, carry, (cell.product.of(x, wx) + b, valid, jnp.arange(size)))[0], None
+
+    # What a step makes is written to its place among all steps: as an output of two loops it would be copied once more.
+    one = jax.tree.map(lambda a: a[0, 0], (blocks, valid))
+    shapes = jax.eval_shape(lambda x, valid: advance(states, cell.product.of(x, wx) + b, valid)[1], *one)
+    every = jax.tree.map(lambda a: jnp.zeros_like(states[0], a.dtype, (number * size, *a.shape)), shapes)
+    inputs = (blocks, valid, size * jnp.arange(number))
+    (final, every), _ = jax.lax.scan(over_block, (states, every), inputs)
+    hs, others, gates = jax.tree.map(lambda a: a.reshape(number, size, *a.shape[1:]), every)
     hs = _joined(hs, xs.shape[1])
-    kept = gates if remember == "gates" else None
-    return (hs, final), Remembered(xs, states[0], wx, wh, b, lengths, hs, others, kept)
+    return (hs, final), Remembered(xs, states[0], wx, wh, b, lengths, hs, others, gates)
 
 
 def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int) -> Gradients:
@@ -226,6 +240,10 @@ def _joined(blocks: Any, steps: int) -> Any:
     """Arrays [blocks, size, N, ...] as [N, T, ...]."""
     number, size, *rest = blocks.shape
     return blocks.reshape(number * size, *rest)[:steps].swapaxes(0, 1)
+
+
+def _put(steps: Any, step: Any, t: Any) -> Any:
+    return jax.lax.dynamic_update_index_in_dim(steps, step, t, 0)
 
 
 def _where(valid: Any, yes: Any, no: Any) -> Any:
