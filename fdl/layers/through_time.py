@@ -106,7 +106,6 @@ def forward(
     cell: Cell, xs: Any, states: Any, wx: Any, wh: Any, b: Any, lengths: Any, remember: str, block: int
 ) -> tuple[Any, Remembered]:
     """((hs, final states), what to remember)."""
-
     blocks, valid = in_blocks(xs, lengths, block)
     number, size = blocks.shape[:2]
 

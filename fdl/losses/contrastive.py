@@ -21,8 +21,8 @@ exactly 0 has no direction; it is taken to be at right angles to all others, u =
 What keeps everything from collapsing into one point is the denominator: views of other examples are pushed away, the
 nearest ones most. A small t listens to the nearest alone.
 
-Remembered is lse, one number for each view, which gives p back: p_ij = exp(s_ij - lse_i). Since s_ji = s_ij, the sum
-ds_ij + ds_ji is had from the one matrix s, by its rows and its columns, and du takes one product where JAX takes two.
+Remembered are two numbers for each view, the peak of its s_ij and the total of exp(s_ij - peak), which give p back.
+Both passes write exp(s_ij - peak_i) alike: where XLA sees them together, it is computed once.
 
 Source: Chen, Kornblith, Norouzi and Hinton, "A simple framework for contrastive learning of visual representations"
 (2020); Sohn, "Improved deep metric learning with multi-class N-pair loss objective" (2016).
@@ -53,7 +53,7 @@ def nt_xent(first: jax.Array, second: jax.Array, *, temperature: float = 0.5) ->
             that is not positive.
 
     Remembers:
-        its arguments, which exist anyway, and one number for each view.
+        its arguments, which exist anyway, and two numbers for each view.
 
     Source: Chen et al. (2020).
 
@@ -83,22 +83,23 @@ def _(first, second, *, temperature):
     u, _ = _directions(first, second)
     s = _similarities(u, temperature)
     peak = jax.lax.stop_gradient(s.max(axis=1, initial=-jnp.inf))  # lse does not depend on it
-    lse = peak + jnp.log(jnp.exp(s - peak[:, None]).sum(axis=1))
-    return _per_example(lse - _to_partners(s)).astype(first.dtype), (first, second, lse)
+    total = jnp.exp(s - peak[:, None]).sum(axis=1)
+    losses = peak + jnp.log(total) - _to_partners(s)
+    return _per_example(losses).astype(first.dtype), (first, second, peak, total)
 
 
 @nt_xent.backward
 def _(residuals, dloss, *, temperature):
-    first, second, lse = residuals
+    first, second, peak, total = residuals
     u, inverse_length = _directions(first, second)
     # loss = mean of both views' losses
-    dlosses = jnp.tile(dloss.astype(lse.dtype) / 2, 2)
-    # losses = lse - s of the partner, and s = s^T
-    s, view = _similarities(u, temperature), jnp.arange(len(u))
-    both_ds = jnp.exp(s - lse[:, None]) * dlosses[:, None] + jnp.exp(s - lse) * dlosses
-    both_ds = both_ds.at[view, jnp.roll(view, len(first))].add(-2 * dlosses)
+    dlosses = jnp.tile(dloss.astype(total.dtype) / 2, 2)
+    # losses = lse - s of the partner
+    view = jnp.arange(len(u))
+    ds = jnp.exp(_similarities(u, temperature) - peak[:, None]) * (dlosses / total)[:, None]
+    ds = ds.at[view, jnp.roll(view, len(first))].add(-dlosses)
     # s = u u^T / temperature
-    du = jnp.matmul(both_ds, u) / temperature
+    du = (jnp.matmul(ds, u) + jnp.matmul(ds.T, u)) / temperature
     # u = z / |z|
     dz = (du - u * jnp.sum(u * du, axis=1, keepdims=True)) * inverse_length
     dfirst, dsecond = jnp.split(dz, 2)

@@ -41,7 +41,8 @@ def with_nan(rng, n):
 
 
 def case(name, arguments, **options):
-    return Case(name, nt_xent, arguments, formula, batched=("first", "second"), remembers=("float32[10]",), **options)
+    remembers = ("float32[10]",) * 2
+    return Case(name, nt_xent, arguments, formula, batched=("first", "second"), remembers=remembers, **options)
 
 
 CASES = [
