@@ -138,7 +138,9 @@ def attention(
     if mask is not None:
         s = jnp.where(mask, s, -jnp.inf)
     e = jnp.exp(s - jax.lax.stop_gradient(s.max(-1, keepdims=True, initial=jnp.finfo(s.dtype).min)))
-    p = _drop(e / _or_one(e.sum(-1, keepdims=True)), _dropped(key, q, jnp.arange(len(q)), rows, columns, rate), rate)
+    p = _drop(
+        e / _or_one(e.sum(-1, keepdims=True)), _dropped(key, q, jnp.arange(q.shape[0]), rows, columns, rate), rate
+    )
     y = jnp.einsum("nhqk,nkhd->nqhd", p.astype(v.dtype), v, preferred_element_type=s.dtype)
     return y.astype(jnp.result_type(q, k, v))
 
@@ -207,7 +209,7 @@ def _(residuals, dy, *, causal, scale, rate, block):
     q, k, v, mask, bias, lengths, key, y, peak, total = residuals
     sizes, dtype = block_sizes(q.shape, k.shape, block, causal), wide(q, k, v)
     examples = as_examples(q, k, v, mask, bias, lengths, peak=peak, total=total, y=y, dy=dy)
-    is_one_bias = examples.bias is not None and len(examples.bias) == 1  # for all examples
+    is_one_bias = examples.bias is not None and examples.bias.shape[0] == 1  # for all examples
 
     def of_group(group):
         matrices, dys = as_matrices(group), grouped(group.dy, group)

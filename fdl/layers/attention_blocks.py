@@ -8,7 +8,7 @@ the last ones are moved back until they end where the matrix ends, and overlap t
 
 from typing import Any, NamedTuple
 
-from fdl.layers.in_groups import divisor
+from fdl.layers.in_groups import divisor, group_size
 
 SCORES = 2**20  # that a block may have on a CPU, all its heads and examples together: four megabytes of float32
 SCORES_ELSEWHERE = 2**26  # enough to keep a GPU busy
@@ -54,9 +54,10 @@ def block_sizes(q: tuple[int, ...], k: tuple[int, ...], block: int | None, causa
     """
     (n, queries, heads, _), keys = q, k[1]
     if block is not None:
-        return Sizes(divisor(n, block), divisor(n, block), _even(queries, block), _even(keys, block))
+        examples = divisor(n, block)
+        return Sizes(examples, examples, _even(queries, block), _even(keys, block))
     rows, columns = _whole_rows(queries, keys, heads, causal) or _tiles(queries, keys, heads)
-    on_cpu, elsewhere = (_examples(n, heads * rows * columns, scores) for scores in (SCORES, SCORES_ELSEWHERE))
+    on_cpu, elsewhere = (group_size(n, heads * rows * columns, most) for most in (SCORES, SCORES_ELSEWHERE))
     return Sizes(on_cpu, elsewhere, rows, columns)
 
 
@@ -80,11 +81,6 @@ def _tiles(queries: int, keys: int, heads: int) -> tuple[int, int]:
 def _even(length: int, most: int) -> int:
     """The size of as few blocks of at most so many as cover the length, when all have the same."""
     return -(-length // max(1, -(-length // most)))
-
-
-def _examples(n: int, scores: int, most: int) -> int:
-    """How many examples of so many scores: all, if it were two loops otherwise."""
-    return n if n * scores <= 2 * most else divisor(n, most // scores)
 
 
 def block_starts(queries: int, keys: int, sizes: Sizes, causal: bool) -> list[tuple[int, int]]:

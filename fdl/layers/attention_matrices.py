@@ -73,12 +73,13 @@ def as_examples(
 ) -> Group:
     """The arguments of `attention`, all examples of them."""
     mask, bias = (None if a is None else _by_kv_head(a, q, k) for a in (mask, bias))
-    return Group(q, k, v, mask, bias, lengths, jnp.arange(len(q)), **remembered)
+    return Group(q, k, v, mask, bias, lengths, jnp.arange(q.shape[0]), **remembered)
 
 
 def by_groups(function: Callable[[Group], Any], sizes: Sizes, examples: Group, zero: Any = ()) -> Any:
     """What `in_groups` makes of the examples."""
-    own = {name: a for name, a in examples._asdict().items() if a is not None and len(a) == len(examples.q)}
+    n = examples.q.shape[0]
+    own = {name: a for name, a in examples._asdict().items() if a is not None and a.shape[0] == n}
     return in_groups(
         lambda group: function(examples._replace(**group)), sizes.examples_on_cpu, sizes.examples_elsewhere, own, zero
     )
@@ -108,7 +109,7 @@ def grouped(a: jax.Array, group: Group) -> jax.Array:
 
 def by_example(a: jax.Array, group: Group) -> jax.Array:
     """[m, ...] as [n, kv_heads, ...]."""
-    return a.reshape(len(group.q), group.k.shape[2], *a.shape[1:])
+    return a.reshape(group.q.shape[0], group.k.shape[2], *a.shape[1:])
 
 
 def by_position(a: jax.Array, group: Group) -> jax.Array:
@@ -149,7 +150,7 @@ def block_at(matrices: Matrices, group: Group, causal: bool, place: Place) -> Bl
     if group.mask is not None:
         conditions.append(_part(group.mask, place))
     attended = functools.reduce(jnp.logical_and, conditions) if conditions else None
-    shape = (len(group.q), group.k.shape[2], groups, place.queries, place.keys)
+    shape = (group.q.shape[0], group.k.shape[2], groups, place.queries, place.keys)
     return Block(
         q=queries_at(matrices.q, place),
         k=jax.lax.dynamic_slice_in_dim(matrices.k, place.key, place.keys, axis=1),

@@ -37,18 +37,35 @@ def in_groups(
     )
 
 
+def group_size(n: int, numbers: int, most: int) -> int:
+    """How many of n examples, each of so many numbers, have at most so many together, as a divisor of n.
+
+    All of them, if there were only two groups otherwise, and where n is a symbol.
+
+    Example:
+        >>> group_size(12, 100, 500), group_size(12, 100, 600)
+        (4, 12)
+    """
+    is_known = isinstance(n, int)
+    return n if is_known and n * numbers <= 2 * most else divisor(n, most // max(1, numbers))
+
+
 def divisor(n: int, most: int) -> int:
     """The largest divisor of n that is at most so many, but at least one; 0 of 0.
+
+    A symbol (`jax.export`) stays what it is: a loop has to know how often it runs.
 
     Example:
         >>> divisor(12, 5), divisor(7, 5), divisor(0, 5)
         (4, 1, 0)
     """
+    if not isinstance(n, int):
+        return n
     return next((size for size in range(min(n, most), 1, -1) if n % size == 0), min(n, 1))
 
 
 def _one_after_the_other(function: Any, size: int, examples: Any, zero: Any) -> tuple[Any, Any]:
-    n = len(jax.tree.leaves(examples)[0])
+    n = jax.tree.leaves(examples)[0].shape[0]
     if size == n:
         return function(examples)
 

@@ -25,7 +25,7 @@ Memory traffic is all that these cost, and on a CPU it depends on how the sums a
 share a factor, XLA writes the factor out at full size. So backward takes all of them as products of one such
 factor, dy (x - mean), with vectors: the sum over a row of dy (x - mean) gamma, and the sum over rows of
 dy (x - mean) r. They ask for the highest precision, because some devices round the factors of a product
-by default. Of many rows, half a megabyte is taken at a time, so that the factor never leaves the cache. Forward hides
+by default. Of many rows, two megabytes are taken at a time, so that the factor never leaves the cache. Forward hides
 from XLA that the variance subtracts the same mean as y does: it would write x - mean out, too.
 
 Source: Ba, Kiros and Hinton, "Layer normalization" (2016); Zhang and Sennrich, "Root mean square layer
@@ -41,7 +41,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_vectors
-from fdl.layers.in_groups import divisor, in_groups
+from fdl.layers.in_groups import group_size, in_groups
 from fdl.rule import rule, wide
 
 
@@ -164,12 +164,12 @@ def _(residuals, dy, *, eps):
 
 
 def _in_blocks(sums, arrays, like):
-    """What `sums` makes of all rows; on a CPU, of blocks of many, of half a megabyte each, that stay in its cache."""
+    """What `sums` makes of all rows; on a CPU, of blocks of many, two megabytes each, that stay in its cache."""
     x, dy, *of_rows = arrays
     x, dy = (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (x, dy))
     n, features = x.shape
-    block = n if x.size < 2**21 else divisor(n, 2**17 // features)
-    if block * features < 2**15:  # no divisor that is of any use
+    block = group_size(n, features, 2**19)
+    if isinstance(n, int) and block * features < 2**15:  # no divisor that is of any use
         block = n
     return in_groups(sums, block, n, (x, dy, *of_rows), [jnp.zeros_like(a, wide(x)) for a in like])
 
