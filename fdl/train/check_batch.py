@@ -24,6 +24,7 @@ def check_batch(step: Callable[[Any, Any], Any], train_state: Any, batch: Any) -
 
     Example:
         >>> import jax, jax.numpy as jnp
+        >>> from fdl.errors import InputError
         >>> from fdl.layers import Affine
         >>> from fdl.losses import softmax_cross_entropy
         >>> from fdl.optim import sgd
@@ -31,10 +32,11 @@ def check_batch(step: Callable[[Any, Any], Any], train_state: Any, batch: Any) -
         >>> net, optimizer, x = Affine(3), sgd(0.1), jnp.ones((2, 4))
         >>> train_step = make_train_step(supervised(net, softmax_cross_entropy), optimizer)
         >>> train_state = init_train_state(net, optimizer, jax.random.key(0), x)
-        >>> check_batch(train_step, train_state, (x, jnp.array([1, 3])))  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: softmax_cross_entropy expects class ids in [0, 3), the number of classes, got 3: ...
+        >>> try:
+        ...     check_batch(train_step, train_state, (x, jnp.array([1, 3])))
+        ... except InputError as error:
+        ...     print(error)  # doctest: +ELLIPSIS
+        softmax_cross_entropy expects class ids in [0, 3), the number of classes, got 3: ...
     """
     if isinstance(step, jax.stages.Wrapped):
         python_step = inspect.unwrap(step)

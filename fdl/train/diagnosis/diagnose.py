@@ -114,10 +114,11 @@ def diagnose(
         >>> from fdl.layers import Affine
         >>> from fdl.losses import softmax_cross_entropy
         >>> x, labels = jax.random.normal(jax.random.key(0), (6, 8)), jnp.array([1, 2, 3, 1, 2, 3])
-        >>> diagnose(Affine(3), softmax_cross_entropy, (x, labels), progress=None)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: softmax_cross_entropy expects class ids in [0, 3), the number of classes, got 3: ...
+        >>> try:
+        ...     diagnose(Affine(3), softmax_cross_entropy, (x, labels), progress=None)
+        ... except InputError as error:
+        ...     print(error)  # doctest: +ELLIPSIS
+        softmax_cross_entropy expects class ids in [0, 3), the number of classes, got 3: ...
     """
     if progress not in ("auto", None):
         raise InputError(f'progress is "auto" or None, got {progress!r}')
