@@ -25,8 +25,9 @@ Memory traffic is all that these cost, and on a CPU it depends on how the sums a
 share a factor, XLA writes the factor out at full size. So backward takes all of them as products of one such
 factor, dy (x - mean), with vectors: the sum over a row of dy (x - mean) gamma, and the sum over rows of
 dy (x - mean) r. They ask for the highest precision, because some devices round the factors of a product
-by default. Of many rows, two megabytes are taken at a time, so that the factor never leaves the cache. Forward hides
-from XLA that the variance subtracts the same mean as y does: it would write x - mean out, too.
+by default. Forward of layer_norm hides from XLA that the variance subtracts the same mean as y does: it would write
+x - mean out, too. For rms_norm nothing helps that is hidden, but a loop: of many rows, a CPU takes two megabytes at a
+time, so that the factor does not leave its cache.
 
 Source: Ba, Kiros and Hinton, "Layer normalization" (2016); Zhang and Sennrich, "Root mean square layer
 normalization" (2019).
@@ -92,18 +93,14 @@ def _(x, gamma, beta, *, eps):
 @layer_norm.backward
 def _(residuals, dy, *, eps):
     x, gamma, mean, r = residuals
-
-    def sums(some):
-        x, dy, mean, r = some
-        product = _rows(dy) * (_rows(x) - mean[:, None])
-        # y = gamma xhat + beta      xhat = (x - mean) r
-        dbeta, dgamma = _dot(jnp.ones_like(r), _rows(dy)), _dot(r, product)
-        return (_dot(_rows(dy), gamma), _dot(product, gamma) * r**2), [dbeta, dgamma]
-
-    (to_mean, to_root), (dbeta, dgamma) = _in_blocks(sums, (x, dy, mean, r), [gamma] * 2)
+    dy, deviation = _rows(dy), _rows(x) - mean[:, None]
     features = x.shape[-1]
-    deviation = _rows(x) - mean[:, None]
-    dx = r[:, None] * (gamma * _rows(dy) - to_mean[:, None] / features - deviation * (to_root[:, None] / features))
+    # y = gamma xhat + beta      xhat = deviation r
+    dbeta = _dot(jnp.ones_like(r), dy)
+    dgamma = _dot(r, dy * deviation)
+    from_mean = _dot(dy, gamma) / features
+    from_root = _dot(dy * deviation, gamma) * r**2 / features
+    dx = r[:, None] * (gamma * dy - from_mean[:, None] - deviation * from_root[:, None])
     return dx.reshape(x.shape), dgamma, dbeta
 
 
@@ -152,26 +149,22 @@ def _(x, gamma, *, eps):
 def _(residuals, dy, *, eps):
     x, gamma, r = residuals
 
+    x_rows, dy_rows = (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (x, dy))
+    n, features = x_rows.shape
+
     def sums(some):
         x, dy, r = some
         product = _rows(dy) * _rows(x)
         # y = gamma xhat      xhat = x r
-        return _dot(product, gamma) * r**2, [_dot(r, product)]
+        return _dot(product, gamma) * r**2 / features, _dot(r, product)
 
-    to_root, (dgamma,) = _in_blocks(sums, (x, dy, r), [gamma])
-    dx = r[:, None] * (gamma * _rows(dy) - _rows(x) * (to_root[:, None] / x.shape[-1]))
-    return dx.reshape(x.shape), dgamma
-
-
-def _in_blocks(sums, arrays, like):
-    """What `sums` makes of all rows; on a CPU, of blocks of many, two megabytes each, that stay in its cache."""
-    x, dy, *of_rows = arrays
-    x, dy = (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (x, dy))
-    n, features = x.shape
     block = group_size(n, features, 2**19)
     if isinstance(n, int) and block * features < 2**15:  # no divisor that is of any use
         block = n
-    return in_groups(sums, block, n, (x, dy, *of_rows), [jnp.zeros_like(a, wide(x)) for a in like])
+    rows = x_rows, dy_rows, r
+    from_root, dgamma = in_groups(sums, block, n, rows, jnp.zeros_like(gamma, wide(x)))
+    dx = r[:, None] * (gamma * _rows(dy) - _rows(x) * from_root[:, None])
+    return dx.reshape(x.shape), dgamma
 
 
 def _rows(x):
