@@ -21,12 +21,13 @@ Curves = dict[str, list[Result]]  # by network and the size that varies, as in "
 def markdown(measured: dict[str, Any]) -> str:
     """The whole page."""
     groups, limits = grouped(measured["workloads"]), measured["limits"]
-    first = measured["workloads"][0]
+    counts = sorted({len(result.turns) for result in measured["workloads"]})
+    turns = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else counts[0]
     parts = [
         "# Training steps of fdl and of its peers\n",
         "Made by `make peers`; `benchmarks/peers/workloads.py` says what the networks are. A step is forward, loss, "
-        "backward and update, on one batch that stays the same. Each library runs in a process of its own, and all "
-        f"take {len(first.turns)} turns. Milliseconds are medians over turns, with the quartiles in brackets; compile "
+        "backward and update, on one batch that stays the same. Each library runs in a process of its own, and all of a "
+        f"network take as many turns, {turns}. Milliseconds are medians over turns, with the quartiles in brackets; compile "
         "seconds are for tracing, lowering and compiling; temporary memory is what XLA allocates beside arguments and "
         "results; peak memory is that of the whole process while it trains.\n",
         "\n".join(f"- {name}: {value}" for name, value in measured["machine"].items()) + "\n",
