@@ -122,7 +122,7 @@ def measure(contestants: list[Contestant], copy: Copy, seconds: float) -> tuple[
     end = time.perf_counter() + seconds
     rounds = 0
     while time.perf_counter() < end or rounds < 5:
-        for contestant in [copy, *contestants]:
+        for contestant in [copy, *contestants][:: 1 if rounds % 2 else -1]:  # who follows whom matters
             contestant.run()
         rounds += 1
     return [contestant.measured() for contestant in contestants], copy.bandwidth()

@@ -28,8 +28,8 @@ def markdown(measured: dict[str, Any]) -> str:
         "Made by `make peers`; `benchmarks/peers/workloads.py` says what the networks are. A step is forward, loss, "
         "backward and update, on one batch that stays the same. Each library runs in a process of its own, and all on "
         f"a network take as many turns, {turns}. Milliseconds are medians over turns, with the quartiles in brackets; "
-        "compile seconds are for tracing, lowering and compiling; temporary memory is what XLA allocates beside arguments "
-        "and results; peak memory is that of the whole process while it trains.\n",
+        "compile seconds are for tracing, lowering and compiling; temporary memory is what XLA allocates beside "
+        "arguments and results; peak memory is that of the whole process while it trains.\n",
         "\n".join(f"- {name}: {value}" for name, value in measured["machine"].items()) + "\n",
         "![Steps, temporary memory and compilation](results.png)\n",
         "## In short\n",
