@@ -102,7 +102,7 @@ def attention(
             there are more queries than keys, the first Tq - Tk have none.
         scale: what multiplies q k^T, or None for 1 / sqrt(dim).
         rate: the probability in [0, 1) with which a weight is dropped, for N heads Tq and Tk below 2^32.
-        block: at most how many queries and keys have their scores at once; None chooses it by the size.
+        block: at most how many examples, queries and keys have their scores at once; None chooses it by the size.
 
     Returns:
         y: [N, Tq, heads, dim_v], in the common dtype of q, k and v, computed in float32 or wider; 0 for a query
