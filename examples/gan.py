@@ -9,6 +9,7 @@ the end: the classifier, trained on real digits, says what is in a thousand samp
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from common import finish, load, options, save_grid, small_mnist
 
@@ -16,7 +17,7 @@ from fdl.data import Batches, mnist
 from fdl.layers import Affine, Conv, Flatten, Relu, Serial
 from fdl.losses import softmax_cross_entropy
 from fdl.models import dcgan_discriminator, dcgan_generator, non_saturating
-from fdl.optim import adam
+from fdl.optim import adam, averaged, chain, ema
 from fdl.train import (
     TrainState,
     accuracy,
@@ -35,6 +36,8 @@ CERTAIN, ENOUGH = 0.9, 10  # a digit is found when this many samples have it wit
 GENERATOR = dcgan_generator((28, 28, 1), depth=2, width=32, kernel=4)
 DISCRIMINATOR = dcgan_discriminator(depth=2, width=32, kernel=4)
 OPTIMIZER = adam(5e-4, b1=0.5)
+# The generator's weights go round in circles, their mean stands still: of a tenth of all steps, then of the last 1000.
+AVERAGING = chain(OPTIMIZER, ema(lambda step: jnp.minimum(0.999, (1 + step) / (10 + step))))
 
 
 class Game(NamedTuple):
@@ -60,7 +63,7 @@ def pass_for_real(params, state, batch, key, train=True):
     return non_saturating.generator(logits).mean(), (state, {})
 
 
-learn_to_tell, learn_to_pass = make_train_step(tell, OPTIMIZER), make_train_step(pass_for_real, OPTIMIZER)
+learn_to_tell, learn_to_pass = make_train_step(tell, OPTIMIZER), make_train_step(pass_for_real, AVERAGING)
 
 
 @jax.jit(donate_argnums=0)
@@ -93,19 +96,21 @@ def train_classifier(images, labels, test, epochs, seed):
 
 
 def main():
-    chosen = options(__doc__, epochs=(8, 2), classifier_epochs=(1, 3))
+    chosen = options(__doc__, epochs=(8, 2), classifier_epochs=(3, 3))
     (images, labels), (test_images, test_labels), _ = load(chosen, mnist, "mnist", small_mnist)
     scaled, test_scaled = (np.float32(part) / 127.5 - 1 for part in (images, test_images))
     read = train_classifier(scaled, labels, (test_scaled, test_labels), chosen.classifier_epochs, chosen.seed)
 
     generator_key, discriminator_key, sample_key = jax.random.split(jax.random.key(chosen.seed), 3)
     game = Game(
-        init_train_state(GENERATOR, OPTIMIZER, generator_key, draws(sample_key, 2)),
+        init_train_state(GENERATOR, AVERAGING, generator_key, draws(sample_key, 2)),
         init_train_state(DISCRIMINATOR, OPTIMIZER, discriminator_key, scaled[:2]),
     )
     game, *_ = fit(play, game, Batches(images, BATCH, seed=chosen.seed), epochs=chosen.epochs)
 
-    samples = predict(GENERATOR, game.generator.params, game.generator.state, draws(sample_key, SAMPLES))
+    z, mean = draws(sample_key, SAMPLES), averaged(game.generator.opt_state)
+    # With train=True they are normalised by their own statistics: those that were kept belong to other weights.
+    samples, _ = GENERATOR.apply(mean, game.generator.state, z, train=True)
     probabilities = np.asarray(read(samples))
     certain = probabilities.max(axis=1) > CERTAIN
     counts = np.bincount(probabilities.argmax(axis=1)[certain], minlength=10)

@@ -15,7 +15,8 @@ and everything else is a sum over steps, which needs no order:
     dwx = sum x_t^T da_t        dwh = sum h_{t-1}^T dq_t        db = sum da_t        dx_t = da_t wx^T
 
 So the loop carries the states and their gradients, and contains the one product that depends on the step before.
-The products on the right, and x wx, are taken over many steps at once, which is faster per number.
+The products on the right, and x wx, are taken over many steps at once, which is faster per number. Where gates are a
+function of a + q, da and dq are the same, and the gradients of both weights are one product, of (x, h) and da.
 
 Over all steps at once they would need a and da for the whole sequence. Instead the sequence is cut into blocks
 of at most ``block`` steps: a loop over blocks takes the products, a loop inside it takes the steps, and a, da
@@ -139,39 +140,47 @@ def forward(
 def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int) -> Gradients:
     """All gradients, from those of hs and of the final states."""
     wx, wh, b = kept.wx, kept.wh, kept.b
-    (x, valid), (dh, _), (h, _) = (in_blocks(array, kept.lengths, block) for array in (kept.xs, dhs, kept.hs))
+    (x, valid), (h, _) = (in_blocks(array, kept.lengths, block) for array in (kept.xs, kept.hs))
+    number, size = x.shape[:2]
     first = jnp.concatenate([kept.h0[None], h[:-1, -1]])
-    # XLA would turn wh inside the loop, in every step.
+    # XLA would turn a kernel around inside the loop, in every step.
     turned_wx, turned_wh = jax.lax.optimization_barrier((cell.product.turned(wx), cell.product.turned(wh)))
 
     def step(dstates: Any, inputs: Any) -> Any:
-        gates, before, dh, valid = inputs
-        dstates = (dstates[0] + dh, *dstates[1:])
+        gates, before, valid, t = inputs
+        dh = jax.lax.dynamic_index_in_dim(dhs, t, axis=1, keepdims=False)
+        dstates = (dstates[0] + _where(valid, dh, 0), *dstates[1:])
         da, dq, dbefore = cell.back(gates, before, dstates)
         da, dq = _where(valid, (da, dq), 0)
         # q = h wh
         dh_before = dbefore[0] + cell.product.to_input(da if dq is None else dq, turned_wh)
         return _where(valid, (dh_before, *dbefore[1:]), dstates), (da, dq)
 
+    def to_weights(x: Any, h: Any, da: Any, dq: Any) -> Any:
+        # a = x wx + b      q = h wh
+        if dq is None:
+            return cell.product.to_weight(join(x, h), da, wx)
+        return jnp.concatenate([cell.product.to_weight(x, da, wx), cell.product.to_weight(h, dq, wh)], axis=-2)
+
     def over_block(carry: Any, inputs: Any) -> Any:
-        dstates, dwx, dwh, db, dq_sum = carry
-        x, valid, dh, first, h, others, gates = inputs
+        dstates, dw, db, dq_sum = carry
+        x, valid, t, first, h, others, gates = inputs
         h = jnp.concatenate([first[None], h[:-1]])
         if gates is None:
             gates = cell.gates(cell.product.of(x, wx) + b, cell.product.of(h, wh))
-        dstates, (da, dq) = jax.lax.scan(step, dstates, (gates, (h, *others), dh, valid), reverse=True)
+        dstates, (da, dq) = jax.lax.scan(step, dstates, (gates, (h, *others), valid, t), reverse=True)
+        dw = dw + to_weights(x, h, da, dq)
         dq = da if dq is None else dq
-        # a = x wx + b      q = h wh
-        dwx = dwx + cell.product.to_weight(x, da, wx)
-        dwh = dwh + cell.product.to_weight(h, dq, wh)
         db, dq_sum = db + da.sum(range(da.ndim - 1)), dq_sum + dq.sum(range(dq.ndim - 1))
-        return (dstates, dwx, dwh, db, dq_sum), cell.product.to_input(da, turned_wx)
+        return (dstates, dw, db, dq_sum), cell.product.to_input(da, turned_wx)
 
     dtype = wide(kept.xs, wx)
-    nothing = [jnp.zeros_like(a, dtype) for a in (wx, wh, b, b)]
-    inputs = (x, valid, dh, first, h, kept.others, kept.gates)
-    carry = (tuple(d.astype(dtype) for d in dstates), *nothing)
-    (dstarts, dwx, dwh, db, dq), dx = jax.lax.scan(over_block, carry, inputs, reverse=True)
+    nothing = [jnp.zeros_like(a, dtype) for a in (jnp.concatenate([wx, wh], axis=-2), b, b)]
+    steps = jnp.arange(number * size).reshape(number, size)
+    inputs = (x, valid, steps, first, h, kept.others, kept.gates)
+    carry: Any = (tuple(d.astype(dtype) for d in dstates), *nothing)
+    (dstarts, dw, db, dq), dx = jax.lax.scan(over_block, carry, inputs, reverse=True)
+    dwx, dwh = jnp.split(dw, [wx.shape[-2]], axis=-2)
     return Gradients(_joined(dx, kept.xs.shape[1]), dstarts, dwx, dwh, db, dq)
 
 
@@ -285,10 +294,10 @@ def _rows(x: Any) -> Any:
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-# y = x w: dx = dy w^T, dw = x^T dy
+# y = x w: dx = dy w^T, for which w does not have to be turned first, and dw = x^T dy
 DENSE = Product(
     of=matmul,
-    turned=jnp.transpose,
-    to_input=lambda dy, turned: matmul(dy.astype(turned.dtype), turned),
+    turned=lambda w: w,
+    to_input=lambda dy, w: matmul(dy.astype(w.dtype), w.T),
     to_weight=lambda x, dy, w: matmul(_rows(x).T, _rows(dy).astype(x.dtype)),
 )
