@@ -185,7 +185,7 @@ def nadam(
         m, v = averages(h, g, m, v)
         next_c1 = h.next_b1 * h.c1 + (1 - h.next_b1)
         mean = (h.next_b1 / next_c1) * m + ((1 - h.b1) / h.c1) * g
-        return -h.learning_rate * mean / (jnp.sqrt(v / h.c2) + h.eps), m, v
+        return -h.learning_rate * mean / (jnp.sqrt(v * (1 / h.c2)) + h.eps), m, v
 
     return per_parameter(recurrence, values, slots=["mean", "square"], ones=ONES, upcoming=["b1"])
 
@@ -226,7 +226,7 @@ def adamax(
     def recurrence(h: Any, g: Any, w: Any, m: Any, largest: Any) -> tuple[Any, Any, Any]:
         m = h.b1 * m + (1 - h.b1) * g
         largest = jnp.maximum(h.b2 * largest, jnp.abs(g))
-        return -h.learning_rate * (m / h.c1) / (largest + h.eps), m, largest
+        return -(h.learning_rate / h.c1) * m / (largest + h.eps), m, largest
 
     return per_parameter(recurrence, values, slots=["mean", "largest"], ones={"c1": "b1"})
 
@@ -238,7 +238,8 @@ def averages(h: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any]:
 
 def adam_direction(h: Any, m: Any, v: Any) -> Any:
     """mhat / (sqrt(vhat) + eps), the step of Adam before its learning rate."""
-    return (m / h.c1) / (jnp.sqrt(v / h.c2) + h.eps)
+    # One division per parameter: those by c1 and c2 are one for all, and then a factor.
+    return m * (1 / h.c1) / (jnp.sqrt(v * (1 / h.c2)) + h.eps)
 
 
 def _common(learning_rate: Any, b1: Any, b2: Any, eps: Any) -> dict[str, Any]:
