@@ -53,6 +53,7 @@ def random_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return (a ^ b).reshape(shape)
 
 
+@jax.jit
 def threefry(key: jax.Array, a: Any, b: Any) -> tuple[jax.Array, jax.Array]:
     """Threefry-2x32 with 20 rounds: hashes a counter (a, b) of two words under a key of two words.
 
