@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from peers import by_fdl, limits, report, turns
-from peers.__main__ import curves, load
+from peers.__main__ import curves, load, updated
 from peers.workloads import QUICK, WORKLOADS, data
 
 QUICK_WORKLOADS = [work._replace(**QUICK[name]) for name, work in WORKLOADS.items()]
@@ -106,3 +106,12 @@ def test_the_page_is_made_from_the_numbers_alone(tmp_path):
     assert "## lenet 128x32, width 6, depth 5" in page
     report.draw(again, tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {"results.json", "results.png", "scaling.png"}
+
+
+def test_an_update_replaces_the_workloads_that_it_measured():
+    head = result("fdl", 3.0, work=WORKLOADS["head"])
+    earlier = {"workloads": [result("linen", 1.0), result("fdl", 2.0), head], "limits": {"gpt": 1, "head": 2}}
+    again = {"workloads": [result("fdl", 0.5)], "limits": {"gpt": 3}}
+    new = updated(*({"machine": {}, "scaling": {}} | some for some in (earlier, again)))
+    assert new["workloads"] == [result("fdl", 0.5), head]
+    assert new["limits"] == {"gpt": 3, "head": 2}

@@ -4,6 +4,7 @@
     make peers ARGS="lstm gpt"                  those workloads
     make peers ARGS="--libraries fdl,torch"     those libraries
     make peers ARGS="--quick"                   small and short, to see that it works
+    make peers ARGS="lstm --update"             those workloads anew, in the results of an earlier run
 
 It writes RESULTS.md with its plots, and the numbers as results.json, from which ``--report`` makes the page anew. Where
 JAX and PyTorch find a GPU they run there; ``--precision bfloat16`` then computes in bfloat16, with parameters and
@@ -38,6 +39,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--no-scaling", action="store_true", help="leave out how cost grows with size")
     parser.add_argument("--quick", action="store_true", help="small sizes, one turn, one compilation")
     parser.add_argument("--report", action="store_true", help="only make the page anew from results.json")
+    parser.add_argument("--update", action="store_true", help="keep what the output has of other workloads")
     parser.add_argument("--output", type=Path, default=Path("build/peers"), help="default: %(default)s")
     asked = parser.parse_args()
     for kind, words, known in (
@@ -48,8 +50,11 @@ def options() -> argparse.Namespace:
             parser.error(f"no {kind} called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if "fdl" not in asked.libraries.split(","):
         parser.error("fdl is what the others are compared with: --libraries fdl,...")
-    if asked.report and not (asked.output / "results.json").exists():
-        parser.error(f"there is no {asked.output / 'results.json'} to make a page of; run it without --report first")
+    file = asked.output / "results.json"
+    if (asked.report or asked.update) and not file.exists():
+        parser.error(f"there is no {file}; run it without --report and --update first")
+    if asked.update and (before := load(file)["machine"]) != (now := machine()):
+        parser.error(f"{file} is of another machine or other versions: {before}, and not {now}")
     return asked
 
 
@@ -124,12 +129,22 @@ def result(entry: list[Any]) -> Result:
     return Result(library, Workload(*work), *rest)
 
 
+def updated(earlier: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier run measured, but of the workloads in this one what this one did."""
+    groups = report.grouped(earlier["workloads"]) | report.grouped(measured["workloads"])
+    workloads = [result for results in groups.values() for result in results]
+    both = {part: earlier[part] | measured[part] for part in ("limits", "scaling")}
+    return {"machine": measured["machine"], "workloads": workloads, **both}
+
+
 def main() -> None:
     """Measures, prints, and writes the page."""
     asked = options()
     file = asked.output / "results.json"
     asked.output.mkdir(parents=True, exist_ok=True)
     measured = load(file) if asked.report else run(asked)
+    if asked.update:
+        measured = updated(load(file), measured)
     file.write_text(json.dumps(measured) + "\n", encoding="utf-8")
     (asked.output / "RESULTS.md").write_text(report.markdown(measured), encoding="utf-8")
     report.draw(measured, asked.output)
