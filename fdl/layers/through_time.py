@@ -111,7 +111,7 @@ def forward(
     number, size = blocks.shape[:2]
 
     def advance(states: Any, a: Any, valid: Any) -> Any:
-        gates = cell.gates(a, cell.product.of(states[0], wh))
+        gates = cell.gates(a + b, cell.product.of(states[0], wh))  # b joins here, which spares a pass over the block
         after = _where(valid, _typed_like(states, cell.advance(gates, states)), states)
         return after, (_where(valid, after[0], 0), states[1:], gates if remember == "gates" else None)
 
@@ -124,11 +124,11 @@ def forward(
             after, made = advance(states, a, valid)
             return (after, jax.tree.map(lambda all, one: _put(all, one, first + t), every, made)), None
 
-        return jax.lax.scan(step, carry, (cell.product.of(x, wx) + b, valid, jnp.arange(size)))[0], None
+        return jax.lax.scan(step, carry, (cell.product.of(x, wx), valid, jnp.arange(size)))[0], None
 
     # What a step makes is written to its place among all steps: as an output of two loops it would be copied once more.
     one = jax.tree.map(lambda a: a[0, 0], (blocks, valid))
-    shapes = jax.eval_shape(lambda x, valid: advance(states, cell.product.of(x, wx) + b, valid)[1], *one)
+    shapes = jax.eval_shape(lambda x, valid: advance(states, cell.product.of(x, wx), valid)[1], *one)
     every = jax.tree.map(lambda a: jnp.zeros_like(states[0], a.dtype, (number * size, *a.shape)), shapes)
     inputs = (blocks, valid, size * jnp.arange(number))
     (final, every), _ = jax.lax.scan(over_block, (states, every), inputs)
