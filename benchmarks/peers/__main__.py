@@ -50,6 +50,8 @@ def options() -> argparse.Namespace:
             parser.error(f"no {kind} called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if "fdl" not in asked.libraries.split(","):
         parser.error("fdl is what the others are compared with: --libraries fdl,...")
+    if asked.quick and asked.update:
+        parser.error("--quick measures other sizes, which do not belong into the results that --update keeps")
     file = asked.output / "results.json"
     if (asked.report or asked.update) and not file.exists():
         parser.error(f"there is no {file}; run it without --report and --update first")
