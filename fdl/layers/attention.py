@@ -19,9 +19,9 @@ of keys and values sum dk and dv over them. What is masked has p = 0, and so ds 
 
 In blocks. s and p have Tq Tk elements for each example and head; q, k, v and y are only as long as the sequence. No
 more of s and p than one block, of some examples, queries and keys, exists at a time, and that never leaves the cache.
-Backward has each block of p = exp(s - peak) / total again from q, k and two remembered numbers for each query: its
-largest score and the sum of its exponentials. That is two matrix products for each block forward and five backward,
-where plain differentiation has two and four. `attention_blocks` says which blocks there are:
+Backward has each block of p = exp(s - log sum exp s) again from q, k and one remembered number for each query, which
+rounds no more than its scores do. That is two matrix products for each block forward and five backward, where plain
+differentiation has two and four. `attention_blocks` says which blocks there are:
 
     all keys       The rows of p are whole: the softmax is as written above, and d = sum_k p_k dp_k. Blocks of a causal
                    matrix end with the last key that one of their queries attends to.
@@ -30,19 +30,21 @@ where plain differentiation has two and four. `attention_blocks` says which bloc
 
                        peak' = max(peak, max s_J)               e = exp(s_J - peak')
                        total' = total exp(peak - peak') + sum e
-                       sum' = sum exp(peak - peak') + e v_J     and y = sum / total in the end
+                       sum' = sum exp(peak - peak') + e v_J
 
-                   of them, y is remembered for d = dy . y, and the gradients are sums over blocks. Blocks in which
+                   of them, and y = sum / total in the end; y is remembered for d = dy . y, and the gradients are sums over blocks. Blocks in which
                    causality leaves nothing are not computed at all: nearly half of them.
 
 The weights' dropout is drawn from the places of their elements, so that it is the same whatever the blocks are.
 
 Peaks start at the lowest finite number, not at minus infinity: exp(s - peak) is then 0 for a score of minus infinity,
-also while nothing else was met, and no difference of infinities arises.
+also while nothing else was met, and no difference of infinities arises. For the same reason the remembered number of a
+query without keys is the largest finite one.
 
 Sources: Vaswani et al., "Attention is all you need" (2017); Milakov and Gimelshein, "Online normalizer calculation
-for softmax" (2018); Dao, Fu, Ermon, Rudra and Ré, "FlashAttention" (2022); shared heads: Ainslie et al., "GQA:
-training generalized multi-query transformer models from multi-head checkpoints" (2023).
+for softmax" (2018); Dao, Fu, Ermon, Rudra and Ré, "FlashAttention" (2022); Dao, "FlashAttention-2" (2023), for the one
+number; shared heads: Ainslie et al., "GQA: training generalized multi-query transformer models from multi-head
+checkpoints" (2023).
 """
 
 import jax
@@ -51,10 +53,9 @@ import numpy as np
 
 from fdl.errors import InputError
 from fdl.ids import check_lengths
-from fdl.layers.attention_blocks import block_sizes
+from fdl.layers.attention_blocks import block_sizes, few_blocks
 from fdl.layers.attention_checks import check_broadcasts, check_mask, check_sequences
 from fdl.layers.attention_matrices import (
-    add_gradients,
     as_examples,
     as_matrices,
     block_at,
@@ -62,9 +63,11 @@ from fdl.layers.attention_matrices import (
     by_groups,
     by_position,
     grouped,
+    join_queries,
     over_blocks,
     put_queries,
     queries_at,
+    summed_gradients,
     without_padding,
 )
 from fdl.layers.checks import check_floats
@@ -113,7 +116,7 @@ def attention(
             they can be seen, a rate outside [0, 1), and a rate without a key.
 
     Remembers:
-        its arguments and, where the keys are in several blocks, y, which exist anyway, and two numbers for each
+        its arguments and, where the keys are in several blocks, y, which exist anyway, and one number for each
         query and head.
 
     Source:
@@ -179,47 +182,55 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
 @attention.forward
 def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
     sizes, dtype = block_sizes(q.shape, k.shape, block, causal), wide(q, k, v)
+    lowest, places = jnp.finfo(dtype).min, few_blocks(q.shape[1], k.shape[1], sizes, causal)
 
     def of_group(group):
         matrices = as_matrices(group)
 
-        def step(carry, place):
+        def sums_at(place, before):
             here = block_at(matrices, group, causal, place)
-            before, total, sums = (queries_at(a, place) for a in carry)
             s = _scores(here, scale, dtype)
-            peak = jnp.maximum(before, jax.lax.stop_gradient(s.max(-1, initial=jnp.finfo(dtype).min)))
-            e, fade = jnp.exp(s - peak[..., None]), jnp.exp(before - peak)
-            total = total * fade + e.sum(-1)
+            peak = jnp.maximum(before, jax.lax.stop_gradient(s.max(-1, initial=lowest)))
+            e = jnp.exp(s - peak[..., None])
+            total = e.sum(-1)
             e = _drop(e, _dropped(key, group.q, group.number, here.rows, here.columns, rate), rate).astype(v.dtype)
-            sums = sums * fade[..., None] + jnp.einsum("mqk,mkd->mqd", e, here.v, preferred_element_type=dtype)
-            return [put_queries(a, b, place) for a, b in zip(carry, (peak, total, sums), strict=True)]
+            return peak, total, jnp.einsum("mqk,mkd->mqd", e, here.v, preferred_element_type=dtype)
 
-        lowest = jnp.full_like(matrices.q[..., 0], jnp.finfo(dtype).min, dtype)
-        none = [lowest, jnp.zeros_like(lowest), jnp.zeros_like(lowest, shape=(*lowest.shape, v.shape[-1]))]
-        peak, total, sums = over_blocks(step, none, group, sizes, causal)
-        y = by_position(sums / _or_one(total)[..., None], group).astype(jnp.result_type(q, k, v))
-        return [y, by_example(peak, group), by_example(total, group)], ()
+        def step(met, place):
+            before, total, sums = (queries_at(a, place) for a in met)
+            peak, more_total, more_sums = sums_at(place, before)
+            fade = jnp.exp(before - peak)
+            now = peak, total * fade + more_total, sums * fade[..., None] + more_sums
+            return [put_queries(a, b, place) for a, b in zip(met, now, strict=True)]
 
-    (y, peak, total), _ = by_groups(of_group, sizes, as_examples(q, k, v, mask, bias, lengths))
-    return y, (q, k, v, mask, bias, lengths, key, None if sizes.keys == k.shape[1] else y, peak, total)
+        if places is not None:
+            y, log_total = join_queries([_finished(*sums_at(place, lowest)) for place in places], group)
+        else:
+            zero = jnp.zeros_like(matrices.q[..., 0], dtype)
+            none = [jnp.full_like(zero, lowest), zero, jnp.zeros_like(zero, shape=(*zero.shape, v.shape[-1]))]
+            y, log_total = _finished(*over_blocks(step, none, group, sizes, causal))
+        return [by_position(y, group).astype(jnp.result_type(q, k, v)), by_example(log_total, group)], ()
+
+    (y, log_total), _ = by_groups(of_group, sizes, as_examples(q, k, v, mask, bias, lengths))
+    return y, (q, k, v, mask, bias, lengths, key, None if sizes.keys == k.shape[1] else y, log_total)
 
 
 @attention.backward
 def _(residuals, dy, *, causal, scale, rate, block):
-    q, k, v, mask, bias, lengths, key, y, peak, total = residuals
+    q, k, v, mask, bias, lengths, key, y, log_total = residuals
     sizes, dtype = block_sizes(q.shape, k.shape, block, causal), wide(q, k, v)
-    examples = as_examples(q, k, v, mask, bias, lengths, peak=peak, total=total, y=y, dy=dy)
+    examples = as_examples(q, k, v, mask, bias, lengths, log_total=log_total, y=y, dy=dy)
     is_one_bias = examples.bias is not None and examples.bias.shape[0] == 1  # for all examples
 
     def of_group(group):
         matrices, dys = as_matrices(group), grouped(group.dy, group)
-        peaks, shares = (a.reshape(dys.shape[:3]) for a in (group.peak, 1 / _or_one(group.total)))
+        log_totals = group.log_total.reshape(dys.shape[:3])
         ds_of_y = None if group.y is None else (dys.astype(dtype) * grouped(group.y, group)).sum(-1)
 
-        def step(gradients, place):
+        def gradients_at(place):
             here = block_at(matrices, group, causal, place)
-            peak, share, dy = (queries_at(a, place) for a in (peaks, shares, dys))
-            p = jnp.exp(_scores(here, scale, dtype) - peak[..., None]) * share[..., None]
+            log_total, dy = (queries_at(a, place) for a in (log_totals, dys))
+            p = jnp.exp(_scores(here, scale, dtype) - log_total[..., None])
             dropped = _dropped(key, group.q, group.number, here.rows, here.columns, rate)
             # y = (p m / (1 - rate)) v
             dp = _drop(jnp.einsum("mqd,mkd->mqk", dy, here.v, preferred_element_type=dtype), dropped, rate)
@@ -232,10 +243,9 @@ def _(residuals, dy, *, causal, scale, rate, block):
             dqk = ds.astype(q.dtype)
             dq = jnp.einsum("mqk,mkd->mqd", dqk, here.k, preferred_element_type=dtype)
             dk = jnp.einsum("mqd,mqk->mkd", here.q, dqk, preferred_element_type=dtype)
-            return add_gradients(gradients, dq, dk, dv, ds, place, group)
+            return dq, dk, dv, ds
 
-        none = [jnp.zeros_like(a, dtype) for a in (*matrices, *([] if bias is None else [group.bias]))]
-        dq, dk, dv, *dbias = over_blocks(step, none, group, sizes, causal)
+        dq, dk, dv, *dbias = summed_gradients(gradients_at, matrices, group, sizes, causal, dtype)
         dk, dv = (jnp.moveaxis(by_example(a, group), 1, 2) for a in (_scale(q, scale) * dk, dv))
         gradients = [by_position(_scale(q, scale) * dq, group), dk, dv]
         return (gradients, dbias) if is_one_bias else (gradients + dbias, [])
@@ -244,6 +254,12 @@ def _(residuals, dy, *, causal, scale, rate, block):
     (dq, dk, dv, *dbias), summed = by_groups(of_group, sizes, examples, zero)
     dbias = [a.reshape(bias.shape) for a in (*dbias, *summed)]
     return dq, dk, dv, None, dbias[0] if dbias else None, None, None
+
+
+def _finished(peak, total, sums):
+    """y, and log sum exp s, of queries that have met all their keys."""
+    some = _or_one(total)
+    return sums / some[..., None], jnp.where(total == 0, jnp.finfo(total.dtype).max, peak + jnp.log(some))
 
 
 def _scores(here, scale, dtype):

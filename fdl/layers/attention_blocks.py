@@ -111,13 +111,14 @@ def few_blocks(queries: int, keys: int, sizes: Sizes, causal: bool) -> list[Plac
         [(0, 0, 3, 4), (3, 0, 2, 6)]
         >>> few_blocks(4, 4, Sizes(1, 1, 2, 2), causal=True)
     """
-    starts = block_starts(queries, keys, sizes, causal)
-    if len(starts) > FEW or sizes.keys < keys:
+    starts = range(0, queries, max(1, sizes.queries))
+    if not 0 < len(starts) <= FEW or sizes.keys < keys:
         return None
     places = []
-    for row, _ in starts:
-        rows = min(sizes.queries, queries - row)
-        places.append(Place(row, 0, rows, min(keys, row + rows + keys - queries) if causal else keys))
+    for start in starts:
+        rows = min(sizes.queries, queries - start)
+        attended = max(0, min(keys, start + rows + keys - queries)) if causal else keys
+        places.append(Place(start, 0, rows, attended))
     return places
 
 

@@ -42,8 +42,7 @@ class Group(NamedTuple):
     bias: jax.Array | None
     lengths: jax.Array | None  # [n]
     number: jax.Array  # [n], of each example in the whole batch
-    peak: jax.Array | None = None  # with total: [n, kv_heads, heads / kv_heads, Tq]
-    total: jax.Array | None = None
+    log_total: jax.Array | None = None  # [n, kv_heads, heads / kv_heads, Tq]
     y: jax.Array | None = None  # with dy: [n, Tq, heads, dim_v]
     dy: jax.Array | None = None
 
@@ -118,12 +117,8 @@ def by_position(a: jax.Array, group: Group) -> jax.Array:
 
 
 def over_blocks(step: Callable[[Any, Place], Any], carry: Any, group: Group, sizes: Sizes, causal: bool) -> Any:
-    """carry = step(carry, place) over all blocks."""
-    queries, keys = group.q.shape[1], group.k.shape[1]
-    places = few_blocks(queries, keys, sizes, causal)
-    if places is not None:
-        return functools.reduce(step, places, carry)
-    starts = block_starts(queries, keys, sizes, causal)
+    """carry = step(carry, place), in a loop over all blocks."""
+    starts = block_starts(group.q.shape[1], group.k.shape[1], sizes, causal)
     each = jnp.asarray(starts, int).reshape(len(starts), 2)
 
     def at(carry: Any, start: jax.Array) -> tuple[Any, None]:
@@ -186,16 +181,56 @@ def put_queries(a: jax.Array, block: jax.Array, place: Place) -> jax.Array:
     return jax.lax.dynamic_update_slice_in_dim(a, block, place.query, axis=2)
 
 
-def add_gradients(
-    gradients: Any, dq: jax.Array, dk: jax.Array, dv: jax.Array, ds: jax.Array, place: Place, group: Group
+def join_queries(blocks: list[tuple[jax.Array, ...]], group: Group) -> list[jax.Array]:
+    """What was made of a few blocks of queries, each [m, groups rows, ...], as [m, groups, Tq, ...]."""
+    groups = group.q.shape[2] // group.k.shape[2]
+
+    def apart(a: jax.Array) -> jax.Array:
+        return a.reshape(a.shape[0], groups, a.shape[1] // groups, *a.shape[2:])
+
+    return [jnp.concatenate([apart(a) for a in parts], axis=2) for parts in zip(*blocks, strict=True)]
+
+
+def summed_gradients(
+    gradients_at: Callable[[Place], tuple[jax.Array, ...]],
+    matrices: Matrices,
+    group: Group,
+    sizes: Sizes,
+    causal: bool,
+    dtype: Any,
 ) -> list[jax.Array]:
-    """The gradients of `Matrices`, and of the bias if there is one, with those of one block added."""
-    of_q, _, _, *of_bias = gradients
-    corners = [(0, 0, place.query, 0), (0, place.key, 0), (0, place.key, 0), (0, 0, 0, place.query, place.key)]
-    ds = by_example(ds.reshape(*of_q.shape[:2], place.queries, place.keys), group)
-    dbias = [ds.sum([axis for axis in range(5) if a.shape[axis] == 1], keepdims=True) for a in of_bias]
-    terms = [dq.reshape(*of_q.shape[:2], place.queries, dq.shape[-1]), dk, dv, *dbias]
-    return [
-        jax.lax.dynamic_update_slice(a, jax.lax.dynamic_slice(a, corner, term.shape) + term, corner)
-        for a, term, corner in zip(gradients, terms, corners, strict=False)
-    ]
+    """The gradients of `Matrices`, and of the bias if there is one: sums over blocks, of which each has dq, dk, dv, ds."""
+    queries, keys = group.q.shape[1], group.k.shape[1]
+    places = few_blocks(queries, keys, sizes, causal)
+    of_bias = [] if group.bias is None else [jnp.zeros_like(group.bias, dtype)]
+
+    def add_bias(dbias: Any, ds: jax.Array, place: Place) -> Any:
+        ds = by_example(ds.reshape(*matrices.q.shape[:2], place.queries, place.keys), group)
+        terms = [ds.sum([axis for axis in range(5) if a.shape[axis] == 1], keepdims=True) for a in dbias]
+        return [_add_at(a, term, (0, 0, 0, place.query, place.key)) for a, term in zip(dbias, terms, strict=True)]
+
+    if places is not None:
+        dqs, dks, dvs, dss = zip(*map(gradients_at, places), strict=True)
+        for ds, place in zip(dss, places, strict=True):
+            of_bias = add_bias(of_bias, ds, place)
+        dq, = join_queries([(dq,) for dq in dqs], group)
+        return [dq, functools.reduce(_add_to_more, dks), functools.reduce(_add_to_more, dvs), *of_bias]
+
+    def add(gradients: Any, place: Place) -> Any:
+        (dq, dk, dv, *dbias), (q, k, v, ds) = gradients, gradients_at(place)
+        q = q.reshape(*dq.shape[:2], place.queries, dq.shape[-1])
+        dq = _add_at(dq, q, (0, 0, place.query, 0))
+        dk, dv = (_add_at(a, b, (0, place.key, 0)) for a, b in ((dk, k), (dv, v)))
+        return [dq, dk, dv, *add_bias(dbias, ds, place)]
+
+    return over_blocks(add, [*(jnp.zeros_like(a, dtype) for a in matrices), *of_bias], group, sizes, causal)
+
+
+def _add_at(a: jax.Array, term: jax.Array, corner: tuple[Any, ...]) -> jax.Array:
+    """a, with the term added from this corner on."""
+    return jax.lax.dynamic_update_slice(a, jax.lax.dynamic_slice(a, corner, term.shape) + term, corner)
+
+
+def _add_to_more(some: jax.Array, more: jax.Array) -> jax.Array:
+    """[m, fewer, ...] added to the first of [m, keys, ...]."""
+    return _add_at(more, some, (0,) * more.ndim)

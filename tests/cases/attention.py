@@ -72,8 +72,8 @@ def huge(rng, n):
     return made
 
 
-def case(name, arguments, numbers, y=None, batched=(), **choices):
-    """numbers: the shape of the two numbers of each query; y: its shape, where it is remembered."""
+def case(name, arguments, number, y=None, batched=(), **choices):
+    """number: the shape of the one number of each query; y: its shape, where it is remembered."""
     return Case(
         name,
         attention,
@@ -81,7 +81,7 @@ def case(name, arguments, numbers, y=None, batched=(), **choices):
         formula,
         choices=choices,
         batched=("q", "k", "v", "mask", "lengths", *batched),
-        remembers=(f"float32[5,{numbers}]",) * 2 + ((f"float32[5,{y}]",) if y else ()),
+        remembers=(f"float32[5,{number}]",) + ((f"float32[5,{y}]",) if y else ()),
         smooth=name != "huge" and not name.startswith("masked"),
     )
 
