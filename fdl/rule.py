@@ -142,7 +142,8 @@ class Rule(Generic[P, R]):
         if _mode.value == "autodiff":
             return self.reference(**arrays, **choices)  # type: ignore[call-arg]
         values = _vary_together(_scalars_as_arrays(tuple(arrays.values())))
-        return _compiled(self, tuple(choices.items()), *values)
+        call = _differentiable if any(map(_is_abstract, jax.tree.leaves(values))) else _compiled
+        return call(self, tuple(choices.items()), *values)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # Binding like a function makes it one to help(), doctest and the documentation as well.
@@ -192,10 +193,15 @@ def _differentiable(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...]
     return _forward(a_rule, choices, *arrays)[0]
 
 
-# Outside jit a rule is then one program, not one for each of its operations; inside, it leaves no trace of itself.
-@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+# Of values that are known, a rule is one program, not one for each of its operations. Inside jit it would be traced twice.
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _compiled(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
     return _differentiable(a_rule, choices, *arrays)
+
+
+def _is_abstract(array: Any) -> bool:
+    """Whether it has no value yet, in a function that is traced: in `jax.jit` it is compiled with all else there."""
+    return isinstance(array, jax.core.Tracer) and array.to_concrete_value() is None
 
 
 def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
