@@ -130,7 +130,7 @@ def test_the_weight_gradient_of_many_examples_is_summed_in_chunks(sizes):
     with jax.enable_x64(True):
         laid = windows("", sizes, 3, padding="SAME")
         x, dy = random((9, *sizes, 1), (9, *sizes, 2))
-        assert len(x) > 2 * conv_operation.chunk_size(1024)
+        assert len(x) > 2 * conv_operation.chunk_size(1024, len(x))
         ours = conv_forms._weight_gradient_on_cpu(x, dy, laid, 1)
         np.testing.assert_allclose(ours, conv_operation.operation_weight_gradient(x, dy, laid, 1), rtol=1e-9)
 

@@ -57,7 +57,7 @@ def operation_weight_gradient(x, dy, laid, groups):
 
 def weight_gradient_by_chunks(x, dy, laid):
     """dw: the sum over chunks of examples, each with the order of axes that CPU needs."""
-    size = chunk_size(math.prod(laid.output))
+    size = chunk_size(math.prod(laid.output), len(x))
     chunks = len(x) // size
     if chunks < 2:
         return _of_chunk(x, dy, laid)
@@ -79,14 +79,17 @@ def _of_chunk(x, dy, laid):
     return jnp.moveaxis(dw, 0, -2)
 
 
-def chunk_size(outputs: int) -> int:
+def chunk_size(outputs: int, examples: int) -> int:
     """How many examples a chunk of the weight gradient has: at least 4, and 1024 positions of dy.
 
+    Up to twice as many, if then no examples are left over: these are one more program to compile.
+
     Example:
-        >>> chunk_size(32 * 32), chunk_size(8 * 8), chunk_size(4 * 4)
-        (4, 16, 64)
+        >>> chunk_size(32 * 32, 64), chunk_size(10 * 10, 128), chunk_size(10 * 10, 127), chunk_size(4 * 4, 64)
+        (4, 16, 11, 64)
     """
-    return max(4, -(-1024 // outputs))
+    least = max(4, -(-1024 // outputs))
+    return next((size for size in range(least, 2 * least) if examples % size == 0), least)
 
 
 def _seen(laid, sizes):

@@ -7,8 +7,8 @@ With h heads of dim features each, for inputs x [N, Tq, C] and a context [N, Tk,
     v = context w_v + b_v          [N, Tk, h, dim]
     y = attention(q, k, v) w_o + b_o                       the heads side by side as one axis
 
-`fdl.layers.attention` and `affine` bring the gradients. Self-attention takes q, k and v from one product with the three
-matrices side by side, so that x is read, and its gradient summed, once.
+`fdl.layers.attention` and `affine` bring the gradients. Self-attention takes q, k and v from three products as well: one
+with the three matrices side by side needs them side by side, forward and backward, and is no faster.
 
 When decoding token by token, the keys and values of earlier tokens do not change: `begin_stream` makes a state that
 keeps them, and a step then costs one row of the whole.
@@ -153,14 +153,9 @@ class MultiHeadAttention(Layer):
         }
 
     def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
-        q, k, v = params["q"], params["k"], params["v"]
-        if context is not None:
-            q, k, v = (affine(a, p["w"], p.get("b")) for a, p in ((x, q), (context, k), (context, v)))
-            return q, k, v
-        w = jnp.concatenate([q["w"], k["w"], v["w"]], axis=1)
-        b = jnp.concatenate([q["b"], k["b"], v["b"]]) if self.bias else None
-        ends = (q["w"].shape[1], q["w"].shape[1] + k["w"].shape[1])
-        q, k, v = jnp.split(affine(x, w, b), ends, axis=-1)
+        context = x if context is None else context
+        inputs = {"q": x, "k": context, "v": context}
+        q, k, v = (affine(a, params[name]["w"], params[name].get("b")) for name, a in inputs.items())
         return q, k, v
 
     def _rotated(self, q: Any, k: Any) -> tuple[Any, Any]:
