@@ -193,7 +193,7 @@ def _differentiable(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...]
     return _forward(a_rule, choices, *arrays)[0]
 
 
-# Of values that are known, a rule is one program, not one for each of its operations. Inside jit it would be traced twice.
+# Of known values, a rule is one program, not one for each of its operations. Inside jit it would be traced twice.
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _compiled(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
     return _differentiable(a_rule, choices, *arrays)

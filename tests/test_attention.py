@@ -10,6 +10,8 @@ import pytest
 import fdl
 from fdl.layers import (
     AdditiveAttention,
+    MultiHeadAttention,
+    Repeat,
     additive_attention,
     additive_attention_weights,
     attention,
@@ -154,6 +156,13 @@ def temporary_bytes(length, n=1):
 
 def test_memory_grows_with_the_sequence_and_not_with_its_square():
     assert temporary_bytes(16_384) < 2.2 * temporary_bytes(8192) < 8192**2 * 4 / 10
+
+
+def test_no_mask_of_a_whole_matrix_is_computed_ahead_of_a_stack_of_layers():
+    net, x = Repeat(MultiHeadAttention(1, dim=4, causal=True), 2), jax.ShapeDtypeStruct((1, 16_384, 4), jnp.float32)
+    params, state = jax.eval_shape(net.init, KEY, x)
+    gradients = jax.jit(jax.grad(lambda params, x: net.apply(params, state, x)[0].sum()))
+    assert gradients.lower(params, x).compile().memory_analysis().temp_size_in_bytes < 16_384**2 / 10
 
 
 def test_memory_has_scores_of_a_few_examples_only():

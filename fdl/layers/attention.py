@@ -30,13 +30,14 @@ differentiation has two and four. `attention_blocks` says which blocks there are
 
                        peak' = max(peak, max s_J)               e = exp(s_J - peak')
                        total' = total exp(peak - peak') + sum e
-                       sum' = sum exp(peak - peak') + e v_J
+                       sum' = sum exp(peak - peak') + e v_J     and y = sum / total in the end
 
-                   of them, and y = sum / total in the end; y is remembered for d = dy . y, and the gradients are sums over blocks. Blocks in which
+                   of them, y is remembered for d = dy . y, and the gradients are sums over blocks. Blocks in which
                    causality leaves nothing are not computed at all: nearly half of them.
 
-Backward has its blocks turned, keys as rows: dv = p^T dy and dk = scale ds^T q are then products of matrices as they lie,
-and only ds is turned once more for dq. XLA's products for CPUs are up to three times slower where they turn a factor.
+Backward has its blocks turned, keys as rows: dv = p^T dy and dk = scale ds^T q are then products of matrices as they
+lie, and only ds is turned once more, for dq. On a CPU, XLA's products of many small matrices take up to three times as
+long where they turn the first factor.
 
 The weights' dropout is drawn from the places of their elements, so that it is the same whatever the blocks are.
 
@@ -71,6 +72,7 @@ from fdl.layers.attention_matrices import (
     put_queries,
     queries_at,
     summed_gradients,
+    with_each,
     without_padding,
 )
 from fdl.layers.checks import check_floats
@@ -192,7 +194,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
         def sums_at(place, before):
             here = block_at(matrices, group, causal, place)
             s = jnp.einsum("mqd,mkd->mqk", here.q, here.k, preferred_element_type=dtype) * _scale(q, scale)
-            s = _scores(s, here.bias, here.attended)
+            s = _scores(s, here.bias, here.attended, here)
             peak = jnp.maximum(before, jax.lax.stop_gradient(s.max(-1, initial=lowest)))
             e = jnp.exp(s - peak[..., None])
             total = e.sum(-1)
@@ -235,7 +237,7 @@ def _(residuals, dy, *, causal, scale, rate, block):
             bias, attended = _turned(here.bias), _turned(here.attended)
             log_total, dy = (queries_at(a, place) for a in (log_totals, dys))
             s = jnp.einsum("mqd,mkd->mkq", here.q, here.k, preferred_element_type=dtype) * _scale(q, scale)
-            p = jnp.exp(_scores(s, bias, attended) - log_total[:, None])
+            p = jnp.exp(_scores(s, bias, attended, here) - log_total[:, None])
             dropped = _turned(_dropped(key, group, here, rate))
             # y = (p m / (1 - rate)) v
             dp = _drop(jnp.einsum("mqd,mkd->mkq", dy, here.v, preferred_element_type=dtype), dropped, rate)
@@ -243,7 +245,7 @@ def _(residuals, dy, *, causal, scale, rate, block):
             dv = jnp.einsum("mkq,mqd->mkd", weights, dy, preferred_element_type=dtype)
             # p = softmax(s)
             d = (p * dp).sum(1) if ds_of_y is None else queries_at(ds_of_y, place)
-            ds = _masked(p * (dp - d[:, None]), attended, 0)
+            ds = _masked(p * (dp - d[:, None]), attended, 0, here)
             # s = scale q k^T + bias
             dqk = ds.astype(q.dtype)
             dk = jnp.einsum("mkq,mqd->mkd", dqk, here.q, preferred_element_type=dtype)
@@ -268,12 +270,12 @@ def _finished(peak, total, sums):
     return sums / some[..., None], jnp.where(total == 0, jnp.finfo(total.dtype).max, peak + jnp.log(some))
 
 
-def _scores(s, bias, attended):
-    return _masked(s if bias is None else s + bias, attended, -jnp.inf)
+def _scores(s, bias, attended, here):
+    return _masked(s if bias is None else s + bias, attended, -jnp.inf, here)
 
 
-def _masked(a, attended, fill):
-    return a if attended is None else jnp.where(attended, a, fill)
+def _masked(a, attended, fill, here):
+    return a if attended is None else jnp.where(attended, a, with_each(jnp.asarray(fill, a.dtype), here.rows))
 
 
 def _turned(a):

@@ -132,6 +132,7 @@ def block_at(matrices: Matrices, group: Group, causal: bool, place: Place) -> Bl
     (_, groups, queries, _), keys = matrices.q.shape, matrices.k.shape[1]
     rows = jax.lax.dynamic_slice_in_dim(jnp.arange(queries), place.query, place.queries)
     columns = jax.lax.dynamic_slice_in_dim(jnp.arange(keys), place.key, place.keys)
+    rows, columns = with_each((rows, columns), matrices.q)
     conditions = []
     if isinstance(place.query, jax.Array):  # in a loop, where the last block overlaps the one before
         if queries % place.queries:
@@ -155,6 +156,15 @@ def block_at(matrices: Matrices, group: Group, causal: bool, place: Place) -> Bl
         rows=rows,
         columns=columns,
     )
+
+
+def with_each(constants: Any, varying: jax.Array) -> Any:
+    """The constants, as if they depended on what varies.
+
+    JAX computes what is the same in every round of a loop before it. In a stack of layers (`Repeat`) that would be the
+    masks of all blocks: as many elements as there are scores, which are never all there at once.
+    """
+    return jax.lax.optimization_barrier((constants, varying))[0]
 
 
 def _part(a: jax.Array, place: Place) -> jax.Array:
@@ -199,7 +209,13 @@ def summed_gradients(
     causal: bool,
     dtype: Any,
 ) -> list[jax.Array]:
-    """The gradients of `Matrices`, and of the bias if there is one: sums over blocks, of which each has dq, dk, dv, ds."""
+    """The gradients of `Matrices`, and of the bias if there is one.
+
+    Args:
+        gradients_at: from the place of a block, its dq [m, groups rows, dim], dk [m, columns, dim], dv and ds.
+        matrices, group, sizes, causal: what there is, and in which blocks.
+        dtype: in which the sums are taken.
+    """
     queries, keys = group.q.shape[1], group.k.shape[1]
     places = few_blocks(queries, keys, sizes, causal)
     of_bias = [] if group.bias is None else [jnp.zeros_like(group.bias, dtype)]
@@ -213,7 +229,7 @@ def summed_gradients(
         dqs, dks, dvs, dss = zip(*map(gradients_at, places), strict=True)
         for ds, place in zip(dss, places, strict=True):
             of_bias = add_bias(of_bias, ds, place)
-        dq, = join_queries([(dq,) for dq in dqs], group)
+        (dq,) = join_queries([(dq,) for dq in dqs], group)
         return [dq, functools.reduce(_add_to_more, dks), functools.reduce(_add_to_more, dvs), *of_bias]
 
     def add(gradients: Any, place: Place) -> Any:

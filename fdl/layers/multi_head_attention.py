@@ -7,8 +7,8 @@ With h heads of dim features each, for inputs x [N, Tq, C] and a context [N, Tk,
     v = context w_v + b_v          [N, Tk, h, dim]
     y = attention(q, k, v) w_o + b_o                       the heads side by side as one axis
 
-`fdl.layers.attention` and `affine` bring the gradients. Self-attention takes q, k and v from three products as well: one
-with the three matrices side by side needs them side by side, forward and backward, and is no faster.
+`fdl.layers.attention` and `affine` bring the gradients. In self-attention as well, q, k and v are three products: one
+with the three matrices side by side is no faster, since these and the gradients have to be put there.
 
 When decoding token by token, the keys and values of earlier tokens do not change: `begin_stream` makes a state that
 keeps them, and a step then costs one row of the whole.
