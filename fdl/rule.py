@@ -38,6 +38,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.errors import InputError
 
@@ -142,7 +143,7 @@ class Rule(Generic[P, R]):
         if _mode.value == "autodiff":
             return self.reference(**arrays, **choices)  # type: ignore[call-arg]
         values = _vary_together(_scalars_as_arrays(tuple(arrays.values())))
-        call = _differentiable if any(map(_is_abstract, jax.tree.leaves(values))) else _compiled
+        call = _differentiable if _is_recorded(values) else _compiled
         return call(self, tuple(choices.items()), *values)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -193,15 +194,17 @@ def _differentiable(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...]
     return _forward(a_rule, choices, *arrays)[0]
 
 
-# Of known values, a rule is one program, not one for each of its operations. Inside jit it would be traced twice.
+# Outside jit a rule is then one program, not one for each of its operations. Inside jit it would be traced twice.
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _compiled(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
     return _differentiable(a_rule, choices, *arrays)
 
 
-def _is_abstract(array: Any) -> bool:
-    """Whether it has no value yet, in a function that is traced: in `jax.jit` it is compiled with all else there."""
-    return isinstance(array, jax.core.Tracer) and array.to_concrete_value() is None
+def _is_recorded(arrays: Any) -> bool:
+    """Whether operations are recorded here, as in `jax.jit`, not run: then even that of two constants has no value."""
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays)):
+        return False
+    return isinstance(jax.lax.add(np.int32(0), np.int32(0)), jax.core.Tracer)
 
 
 def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:

@@ -194,7 +194,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
         def sums_at(place, before):
             here = block_at(matrices, group, causal, place)
             s = jnp.einsum("mqd,mkd->mqk", here.q, here.k, preferred_element_type=dtype) * _scale(q, scale)
-            s = _scores(s, here.bias, here.attended, here)
+            s = _scores(s, here)
             peak = jnp.maximum(before, jax.lax.stop_gradient(s.max(-1, initial=lowest)))
             e = jnp.exp(s - peak[..., None])
             total = e.sum(-1)
@@ -234,10 +234,10 @@ def _(residuals, dy, *, causal, scale, rate, block):
 
         def gradients_at(place):
             here = block_at(matrices, group, causal, place)
-            bias, attended = _turned(here.bias), _turned(here.attended)
+            here = here._replace(bias=_turned(here.bias), attended=_turned(here.attended))
             log_total, dy = (queries_at(a, place) for a in (log_totals, dys))
             s = jnp.einsum("mqd,mkd->mkq", here.q, here.k, preferred_element_type=dtype) * _scale(q, scale)
-            p = jnp.exp(_scores(s, bias, attended, here) - log_total[:, None])
+            p = jnp.exp(_scores(s, here) - log_total[:, None])
             dropped = _turned(_dropped(key, group, here, rate))
             # y = (p m / (1 - rate)) v
             dp = _drop(jnp.einsum("mqd,mkd->mkq", dy, here.v, preferred_element_type=dtype), dropped, rate)
@@ -245,7 +245,7 @@ def _(residuals, dy, *, causal, scale, rate, block):
             dv = jnp.einsum("mkq,mqd->mkd", weights, dy, preferred_element_type=dtype)
             # p = softmax(s)
             d = (p * dp).sum(1) if ds_of_y is None else queries_at(ds_of_y, place)
-            ds = _masked(p * (dp - d[:, None]), attended, 0, here)
+            ds = _masked(p * (dp - d[:, None]), 0, here)
             # s = scale q k^T + bias
             dqk = ds.astype(q.dtype)
             dk = jnp.einsum("mkq,mqd->mkd", dqk, here.q, preferred_element_type=dtype)
@@ -270,12 +270,14 @@ def _finished(peak, total, sums):
     return sums / some[..., None], jnp.where(total == 0, jnp.finfo(total.dtype).max, peak + jnp.log(some))
 
 
-def _scores(s, bias, attended, here):
-    return _masked(s if bias is None else s + bias, attended, -jnp.inf, here)
+def _scores(s, here):
+    return _masked(s if here.bias is None else s + here.bias, -jnp.inf, here)
 
 
-def _masked(a, attended, fill, here):
-    return a if attended is None else jnp.where(attended, a, with_each(jnp.asarray(fill, a.dtype), here.rows))
+def _masked(a, fill, here):
+    if here.attended is None:
+        return a
+    return jnp.where(here.attended, a, with_each(jnp.asarray(fill, a.dtype), here.rows))
 
 
 def _turned(a):
