@@ -77,16 +77,18 @@ def test_the_blocks_of_a_causal_matrix_are_those_with_a_key_to_attend_to(queries
 @pytest.mark.parametrize(
     ("n", "heads", "queries", "keys", "block", "causal", "sizes"),
     [
-        (1, 4, 4096, 4096, None, True, (1, 1, 256, 256)),  # tiles: a quarter of its queries has too many scores
-        (16, 4, 4096, 4096, None, True, (4, 16, 256, 256)),
-        (8, 4, 4096, 4096, None, True, (8, 8, 256, 256)),  # two loops would not be worth it
+        (1, 4, 4096, 4096, None, True, (1, 1, 512, 512)),  # tiles: a quarter of its queries has too many scores
+        (16, 1, 4096, 4096, None, True, (4, 16, 512, 512)),
+        (1, 32, 4096, 4096, None, True, (1, 1, 256, 256)),
+        (1, 4, 1024, 1024, None, False, (1, 1, 256, 1024)),
+        (1, 8, 1024, 1024, None, False, (1, 1, 512, 512)),  # whole rows would all be in memory together
         (16, 8, 256, 256, None, True, (4, 16, 128, 256)),  # halves, of which the first needs half of the keys
         (16, 8, 256, 256, None, False, (2, 16, 256, 256)),
         (2, 12, 1024, 1024, None, False, (1, 2, 256, 1024)),
         (32, 8, 128, 128, None, False, (8, 32, 128, 128)),
         (9, 12, 197, 197, None, False, (1, 9, 197, 197)),
         (8, 8, 1, 4000, None, True, (8, 8, 1, 4000)),
-        (0, 8, 1000, 1000, None, False, (0, 0, 250, 1000)),
+        (0, 8, 1000, 1000, None, False, (0, 0, 500, 500)),
         (6, 1, 0, 5, 3, False, (3, 3, 0, 3)),
     ],
 )
@@ -163,6 +165,17 @@ def test_no_mask_of_a_whole_matrix_is_computed_ahead_of_a_stack_of_layers():
     params, state = jax.eval_shape(net.init, KEY, x)
     gradients = jax.jit(jax.grad(lambda params, x: net.apply(params, state, x)[0].sum()))
     assert gradients.lower(params, x).compile().memory_analysis().temp_size_in_bytes < 16_384**2 / 10
+
+
+@pytest.mark.parametrize("shared", [{"mask": jnp.bool_}, {"bias": jnp.float32}], ids=["mask", "bias"])
+def test_what_all_layers_of_a_stack_add_to_their_scores_is_not_spread_over_examples_and_heads_ahead_of_it(shared):
+    def stack(x, shared):
+        return jax.lax.scan(lambda x, _: (x + attention(x, x, x, **shared), None), x, None, length=2)[0].sum()
+
+    x = jax.ShapeDtypeStruct((2, 2048, 4, 8), jnp.float32)
+    shared = {name: jax.ShapeDtypeStruct((2048, 2048), dtype) for name, dtype in shared.items()}
+    compiled = jax.jit(jax.grad(stack)).lower(x, shared).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 2 * 4 * 2048**2
 
 
 def test_memory_has_scores_of_a_few_examples_only():

@@ -7,12 +7,21 @@ import jax
 
 import fdl
 from fdl import optim
-from fdl.layers import Affine, Cast, ConvNormRelu, Flatten, LayerNorm, MaxPool, Serial
+from fdl.layers import Affine, AvgPool, Cast, Conv, ConvNormRelu, Flatten, LayerNorm, MaxPool, Serial, Tanh
 from fdl.losses import linear_softmax_cross_entropy, softmax_cross_entropy
-from fdl.models import char_rnn, fully_connected_net, gpt, lenet5, resnet, unet
+from fdl.models import char_rnn, fully_connected_net, gpt, resnet, unet
 from fdl.train import init_train_state, make_train_step, supervised
 from peers.program import Program, count
 from peers.workloads import Workload
+
+
+def lenet(work: Workload) -> fdl.Layer:
+    maps, units = [], []
+    for channels in (6, 16):
+        maps += [Conv(channels, 5, padding="VALID"), Tanh(), AvgPool(2)]
+    for width in (120, 84):
+        units += [Affine(width), Tanh()]
+    return Serial(*maps, Flatten(), *units, Affine(work.classes))
 
 
 def vgg(work: Workload) -> fdl.Layer:
@@ -27,7 +36,7 @@ NETWORKS: dict[str, Callable[[Workload], fdl.Layer]] = {
     "fully_connected": lambda work: fully_connected_net(
         (work.width,) * (work.depth - 1), work.classes, normalization="batch", dropout=0.2
     ),
-    "lenet": lambda work: lenet5(work.classes, simplified=True),
+    "lenet": lenet,
     "vgg": vgg,
     "resnet": lambda work: resnet(18, work.classes, small_images=True),
     "lstm": lambda work: char_rnn(work.classes, work.width, work.depth),

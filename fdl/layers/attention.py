@@ -66,6 +66,7 @@ from fdl.layers.attention_matrices import (
     by_example,
     by_groups,
     by_position,
+    causal_band,
     grouped,
     join_queries,
     over_blocks,
@@ -187,12 +188,13 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
 def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
     sizes, dtype = block_sizes(q.shape, k.shape, block, causal), wide(q, k, v)
     lowest, places = jnp.finfo(dtype).min, few_blocks(q.shape[1], k.shape[1], sizes, causal)
+    examples = as_examples(q, k, v, mask, bias, lengths, band=causal_band(sizes) if causal else None)
 
     def of_group(group):
         matrices = as_matrices(group)
 
         def sums_at(place, before):
-            here = block_at(matrices, group, causal, place)
+            here = block_at(matrices, group, place)
             s = jnp.einsum("mqd,mkd->mqk", here.q, here.k, preferred_element_type=dtype) * _scale(q, scale)
             s = _scores(s, here)
             peak = jnp.maximum(before, jax.lax.stop_gradient(s.max(-1, initial=lowest)))
@@ -216,7 +218,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
             y, log_total = _finished(*over_blocks(step, none, group, sizes, causal))
         return [by_position(y, group).astype(jnp.result_type(q, k, v)), by_example(log_total, group)], ()
 
-    (y, log_total), _ = by_groups(of_group, sizes, as_examples(q, k, v, mask, bias, lengths))
+    (y, log_total), _ = by_groups(of_group, sizes, examples)
     return y, (q, k, v, mask, bias, lengths, key, None if sizes.keys == k.shape[1] else y, log_total)
 
 
@@ -224,7 +226,8 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
 def _(residuals, dy, *, causal, scale, rate, block):
     q, k, v, mask, bias, lengths, key, y, log_total = residuals
     sizes, dtype = block_sizes(q.shape, k.shape, block, causal), wide(q, k, v)
-    examples = as_examples(q, k, v, mask, bias, lengths, log_total=log_total, y=y, dy=dy)
+    band = _turned(causal_band(sizes)) if causal else None  # so it lies in memory as its blocks are used: turned
+    examples = as_examples(q, k, v, mask, bias, lengths, band=band, log_total=log_total, y=y, dy=dy)
     is_one_bias = examples.bias is not None and examples.bias.shape[0] == 1  # for all examples
 
     def of_group(group):
@@ -233,7 +236,7 @@ def _(residuals, dy, *, causal, scale, rate, block):
         ds_of_y = None if group.y is None else (dys.astype(dtype) * grouped(group.y, group)).sum(-1)
 
         def gradients_at(place):
-            here = block_at(matrices, group, causal, place)
+            here = block_at(matrices, group._replace(band=_turned(group.band)), place)
             here = here._replace(bias=_turned(here.bias), attended=_turned(here.attended))
             log_total, dy = (queries_at(a, place) for a in (log_totals, dys))
             s = jnp.einsum("mqd,mkd->mkq", here.q, here.k, preferred_element_type=dtype) * _scale(q, scale)
@@ -244,8 +247,9 @@ def _(residuals, dy, *, causal, scale, rate, block):
             weights = _drop(p, dropped, rate).astype(v.dtype)
             dv = jnp.einsum("mkq,mqd->mkd", weights, dy, preferred_element_type=dtype)
             # p = softmax(s)
-            d = (p * dp).sum(1) if ds_of_y is None else queries_at(ds_of_y, place)
-            ds = _masked(p * (dp - d[:, None]), 0, here)
+            pdp = p * dp
+            d = pdp.sum(1) if ds_of_y is None else queries_at(ds_of_y, place)
+            ds = _masked(pdp - p * d[:, None], 0, here)  # for p (dp - d) of one matrix, XLA's CPU kernels sum d anew
             # s = scale q k^T + bias
             dqk = ds.astype(q.dtype)
             dk = jnp.einsum("mkq,mqd->mkd", dqk, here.q, preferred_element_type=dtype)
@@ -277,7 +281,7 @@ def _scores(s, here):
 def _masked(a, fill, here):
     if here.attended is None:
         return a
-    return jnp.where(here.attended, a, with_each(jnp.asarray(fill, a.dtype), here.rows))
+    return jnp.where(here.attended, a, with_each(jnp.asarray(fill, a.dtype), here.attended))
 
 
 def _turned(a):

@@ -1,7 +1,8 @@
 """The blocks in which `attention` goes over its matrices of scores: how large they are, and where they lie.
 
-A block has no more scores than stay in a processor's cache from one operation to the next. Where a few blocks with all
-keys are enough for an example, each is computed by itself, a causal one with the keys alone that its queries attend to.
+A block has about as many scores as stay in a processor's cache from one operation to the next. Where a few blocks with
+all keys are enough for an example, each is computed by itself, a causal one with the keys alone that its queries attend
+to.
 Longer sequences have blocks of some queries and some keys, and a loop goes through them. These all have the same size:
 the last ones are moved back until they end where the matrix ends, and overlap those before them.
 """
@@ -10,11 +11,12 @@ from typing import Any, NamedTuple
 
 from fdl.layers.in_groups import divisor, group_size
 
-SCORES = 2**20  # that a block may have on a CPU, all its heads and examples together: four megabytes of float32
+SCORES = 2**20  # that a block should have on a CPU, all its heads and examples together: four megabytes of float32
 SCORES_ELSEWHERE = 2**26  # enough to keep a GPU busy
-MOST_SCORES = 2**22  # in one with all keys, which is faster than two with half of them even so
+MOST_SCORES = 3 * 2**20  # of one example in a block with all keys, which is faster than two with half of them even so
 FEW = 4  # blocks that are computed without a loop, each compiled by itself
 SIDE = 128  # of a block, which is at least so long: below, a block costs more to begin than to compute
+SIDE_OF_MANY = 512  # of a block in a loop through many, if it has at most four times so many scores then
 
 
 class Sizes(NamedTuple):
@@ -48,7 +50,7 @@ def block_sizes(q: tuple[int, ...], k: tuple[int, ...], block: int | None, causa
         >>> tuple(block_sizes((16, 256, 8, 32), (16, 256, 8, 32), None, causal=True))
         (4, 16, 128, 256)
         >>> tuple(block_sizes((1, 4096, 4, 32), (1, 4096, 4, 32), None, causal=True))
-        (1, 1, 256, 256)
+        (1, 1, 512, 512)
         >>> tuple(block_sizes((6, 10, 4, 32), (6, 5, 4, 32), 4, causal=False))
         (3, 3, 4, 3)
     """
@@ -56,24 +58,28 @@ def block_sizes(q: tuple[int, ...], k: tuple[int, ...], block: int | None, causa
     if block is not None:
         examples = divisor(n, block)
         return Sizes(examples, examples, _even(queries, block), _even(keys, block))
-    rows, columns = _whole_rows(queries, keys, heads, causal) or _tiles(queries, keys, heads)
-    on_cpu, elsewhere = (group_size(n, heads * rows * columns, most) for most in (SCORES, SCORES_ELSEWHERE))
-    return Sizes(on_cpu, elsewhere, rows, columns)
+    is_in_loop = isinstance(n, int) and n > 1
+    rows, columns = _whole_rows(queries, keys, heads, causal, is_in_loop) or _tiles(queries, keys, heads)
+    scores = heads * rows * columns
+    return Sizes(divisor(n, SCORES // max(1, scores)), group_size(n, scores, SCORES_ELSEWHERE), rows, columns)
 
 
-def _whole_rows(queries: int, keys: int, heads: int, causal: bool) -> tuple[int, int] | None:
-    """Blocks with all keys, where a few are enough."""
+def _whole_rows(queries: int, keys: int, heads: int, causal: bool, is_in_loop: bool) -> tuple[int, int] | None:
+    """Blocks with all keys, where a few are enough.
+
+    Without a loop over groups of examples all blocks are in memory together, and new in every step.
+    """
     parts = 2 if causal and queries >= 2 * SIDE else 1
     while 2 * parts <= FEW and heads * -(-queries // parts) * keys > SCORES:
         parts *= 2
     rows = -(-queries // parts)
-    return (rows, keys) if heads * rows * keys <= MOST_SCORES else None
+    return (rows, keys) if heads * rows * keys <= (MOST_SCORES if is_in_loop else SCORES) else None
 
 
 def _tiles(queries: int, keys: int, heads: int) -> tuple[int, int]:
-    """Square blocks, as small as is sensible: there will be many."""
+    """Square blocks: there will be many."""
     side = SIDE
-    while side < max(queries, keys) and heads * (2 * side) ** 2 <= SCORES // 4:
+    while side < min(SIDE_OF_MANY, max(queries, keys)) and heads * (2 * side) ** 2 <= 4 * SCORES:
         side *= 2
     return _even(queries, side), _even(keys, side)
 

@@ -42,6 +42,7 @@ class Group(NamedTuple):
     bias: jax.Array | None
     lengths: jax.Array | None  # [n]
     number: jax.Array  # [n], of each example in the whole batch
+    band: jax.Array | None = None  # `causal_band`
     log_total: jax.Array | None = None  # [n, kv_heads, heads / kv_heads, Tq]
     y: jax.Array | None = None  # with dy: [n, Tq, heads, dim_v]
     dy: jax.Array | None = None
@@ -67,12 +68,10 @@ class Block(NamedTuple):
     columns: jax.Array
 
 
-def as_examples(
-    q: jax.Array, k: jax.Array, v: jax.Array, mask: Any, bias: Any, lengths: Any, **remembered: Any
-) -> Group:
-    """The arguments of `attention`, all examples of them."""
+def as_examples(q: jax.Array, k: jax.Array, v: jax.Array, mask: Any, bias: Any, lengths: Any, **further: Any) -> Group:
+    """The arguments of `attention`, all examples of them, and further fields of `Group`."""
     mask, bias = (None if a is None else _by_kv_head(a, q, k) for a in (mask, bias))
-    return Group(q, k, v, mask, bias, lengths, jnp.arange(q.shape[0]), **remembered)
+    return Group(q, k, v, mask, bias, lengths, jnp.arange(q.shape[0]), **further)
 
 
 def by_groups(function: Callable[[Group], Any], sizes: Sizes, examples: Group, zero: Any = ()) -> Any:
@@ -127,31 +126,56 @@ def over_blocks(step: Callable[[Any, Place], Any], carry: Any, group: Group, siz
     return jax.lax.scan(at, carry, each)[0]
 
 
-def block_at(matrices: Matrices, group: Group, causal: bool, place: Place) -> Block:
+def causal_band(sizes: Sizes) -> jax.Array:
+    """The causal masks of all blocks of these sizes: each is a window, as wide as its keys, of these rows.
+
+    Query i of a block attends to key j where j - i is at most a number that says where the block lies. Rows that go on
+    before and after the keys have every such mask in them, from some column on: [1, queries, queries + 2 keys - 1].
+    They are computed once and lie in memory, where a loop over groups or blocks needs them: a kernel of XLA's CPU
+    compiler that counts rows and columns itself, to compare them, takes twice as long for a block's exponentials.
+
+    Example:
+        >>> causal_band(Sizes(1, 1, 2, 2)).astype(int).tolist()
+        [[[1, 1, 0, 0, 0], [1, 1, 1, 0, 0]]]
+    """
+    columns = jnp.arange(sizes.queries + 2 * sizes.keys - 1)
+    return (columns <= jnp.arange(sizes.queries)[:, None] + (sizes.keys - 1))[None]
+
+
+def _causal(band: jax.Array, place: Place, queries: int, keys: int) -> jax.Array:
+    """Which keys of a block each of its queries attends to, when the last query of all attends to the last key."""
+    rows, most = band.shape[1], (band.shape[2] - band.shape[1] + 1) // 2  # of a block
+    query, key = jnp.minimum(place.query, queries - place.queries), jnp.minimum(place.key, keys - place.keys)
+    ahead = query + (keys - queries) - key  # the last key that the first query attends to, counted in the block
+    window = jax.lax.dynamic_slice_in_dim(band[0], jnp.maximum(0, most - 1 - ahead), place.keys, axis=1)
+    return window if place.queries == rows else window[: place.queries]
+
+
+def block_at(matrices: Matrices, group: Group, place: Place) -> Block:
     """The block at a place, and which of its keys its queries attend to."""
     (_, groups, queries, _), keys = matrices.q.shape, matrices.k.shape[1]
     rows = jax.lax.dynamic_slice_in_dim(jnp.arange(queries), place.query, place.queries)
     columns = jax.lax.dynamic_slice_in_dim(jnp.arange(keys), place.key, place.keys)
-    rows, columns = with_each((rows, columns), matrices.q)
+    (rows, columns), band, mask, bias = with_each(((rows, columns), group.band, group.mask, group.bias), matrices.q)
     conditions = []
     if isinstance(place.query, jax.Array):  # in a loop, where the last block overlaps the one before
         if queries % place.queries:
             conditions.append((rows >= place.query)[:, None])
         if keys % place.keys:
             conditions.append(columns >= place.key)
-    if causal:
-        conditions.append(columns <= rows[:, None] + (keys - queries))
+    if band is not None:
+        conditions.append(_causal(band, place, queries, keys))
     if group.lengths is not None:
         conditions.append(columns < group.lengths[:, None, None, None, None])
-    if group.mask is not None:
-        conditions.append(_part(group.mask, place))
+    if mask is not None:
+        conditions.append(_part(mask, place))
     attended = functools.reduce(jnp.logical_and, conditions) if conditions else None
     shape = (group.q.shape[0], group.k.shape[2], groups, place.queries, place.keys)
     return Block(
         q=queries_at(matrices.q, place),
         k=jax.lax.dynamic_slice_in_dim(matrices.k, place.key, place.keys, axis=1),
         v=jax.lax.dynamic_slice_in_dim(matrices.v, place.key, place.keys, axis=1),
-        bias=None if group.bias is None else _as_rows(_part(group.bias, place), shape),
+        bias=None if bias is None else _as_rows(_part(bias, place), shape),
         attended=None if attended is None else _as_rows(attended, shape),
         rows=rows,
         columns=columns,

@@ -44,6 +44,7 @@ from fdl.losses.arguments import (
     valid,
     without_masked,
 )
+from fdl.losses.cross_entropy import subtract_at
 from fdl.rule import rule, wide
 
 
@@ -155,8 +156,7 @@ def _(residuals, dloss, *, label_smoothing, block):
         w_block, b_block = _columns(w, b, start, size)
         z = _logits(rows, w_block, b_block)
         # loss = lse - (1 - smoothing) right - smoothing mean z          d lse / dz = exp(z - peak) / total
-        is_label = jnp.arange(size) == (y - start)[:, None]
-        dz = jnp.exp(z - peak[:, None]) * (dloss / total)[:, None] - jnp.where(is_label, dright[:, None], 0)
+        dz = subtract_at(jnp.exp(z - peak[:, None]) * (dloss / total)[:, None], y - start, dright)
         if label_smoothing:
             dz = dz - dmean[:, None] / classes
         db = jax.lax.dynamic_update_slice_in_dim(db, dz.sum(0), start, 0)
