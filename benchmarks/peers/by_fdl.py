@@ -16,6 +16,7 @@ from peers.workloads import Workload
 
 
 def lenet(work: Workload) -> fdl.Layer:
+    """As all libraries have it here; `fdl.models.lenet5` has the paper's scaled tanh, and a convolution for C5."""
     maps, units = [], []
     for channels in (6, 16):
         maps += [Conv(channels, 5, padding="VALID"), Tanh(), AvgPool(2)]

@@ -2,9 +2,8 @@
 
 A block has about as many scores as stay in a processor's cache from one operation to the next. Where a few blocks with
 all keys are enough for an example, each is computed by itself, a causal one with the keys alone that its queries attend
-to.
-Longer sequences have blocks of some queries and some keys, and a loop goes through them. These all have the same size:
-the last ones are moved back until they end where the matrix ends, and overlap those before them.
+to. Longer sequences have blocks of some queries and some keys, and a loop goes through them. These all have the same
+size: the last ones are moved back until they end where the matrix ends, and overlap those before them.
 """
 
 from typing import Any, NamedTuple

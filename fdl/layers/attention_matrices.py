@@ -42,7 +42,7 @@ class Group(NamedTuple):
     bias: jax.Array | None
     lengths: jax.Array | None  # [n]
     number: jax.Array  # [n], of each example in the whole batch
-    band: jax.Array | None = None  # `causal_band`
+    band: jax.Array | None = None  # `causal_band`, or None where queries attend to later keys too
     log_total: jax.Array | None = None  # [n, kv_heads, heads / kv_heads, Tq]
     y: jax.Array | None = None  # with dy: [n, Tq, heads, dim_v]
     dy: jax.Array | None = None
@@ -156,7 +156,7 @@ def block_at(matrices: Matrices, group: Group, place: Place) -> Block:
     (_, groups, queries, _), keys = matrices.q.shape, matrices.k.shape[1]
     rows = jax.lax.dynamic_slice_in_dim(jnp.arange(queries), place.query, place.queries)
     columns = jax.lax.dynamic_slice_in_dim(jnp.arange(keys), place.key, place.keys)
-    (rows, columns), band, mask, bias = with_each(((rows, columns), group.band, group.mask, group.bias), matrices.q)
+    rows, columns, band, mask, bias = with_each((rows, columns, group.band, group.mask, group.bias), matrices.q)
     conditions = []
     if isinstance(place.query, jax.Array):  # in a loop, where the last block overlaps the one before
         if queries % place.queries:
@@ -186,7 +186,8 @@ def with_each(constants: Any, varying: jax.Array) -> Any:
     """The constants, as if they depended on what varies.
 
     JAX computes what is the same in every round of a loop before it. In a stack of layers (`Repeat`) that would be the
-    masks of all blocks: as many elements as there are scores, which are never all there at once.
+    masks of all blocks, and masks and biases that all layers share, spread over examples and heads: as many elements as
+    there are scores, which are never all there at once.
     """
     return jax.lax.optimization_barrier((constants, varying))[0]
 
