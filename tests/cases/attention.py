@@ -95,7 +95,7 @@ CASES = [
     case("masked in one block", masked, "2,1,3", causal=True),
     case("dropped in blocks", dropped, "2,2,3", y="3,4,2", batched=("bias",), rate=RATE, block=2),
     case("more queries than keys", arguments(5, 3), "2,1,5", causal=True, block=3),
-    case("causal blocks that overlap", arguments(7, 5), "2,1,7", y="7,2,2", causal=True, block=3),
+    case("causal blocks that overlap", arguments(8, 5), "2,1,8", y="8,2,2", causal=True, block=3),
     case("blocks without keys", arguments(8, 3, bias=(8, 3)), "2,1,8", causal=True, block=3),
     case("one query, two keys", arguments(1, 2, heads=1, kv_heads=1, dim=1, dim_v=1), "1,1,1"),
     case("huge", huge, "1,1,3", y="3,1,2", causal=True, block=3),
