@@ -20,9 +20,10 @@ function of a + q, da and dq are the same, and the gradients of both weights are
 
 Over all steps at once they would need a and da for the whole sequence. Instead the sequence is cut into blocks
 of at most ``block`` steps: a loop over blocks takes the products, a loop inside it takes the steps, and a, da
-and dq exist for one block at a time. What grows with T is what is remembered: hs, which is the output; the other
-states before each step; and the gates. These are most of it, and can be had again from hs and xs by two products
-per block: that is the choice ``remember="states"``.
+and dq exist for one block at a time. If nobody says how many, it is as many as have a thousand rows for the
+products, within 8 and 128. What grows with T is what is remembered: hs, which is the output; the other states
+before each step; and the gates. These are most of it, and can be had again from hs and xs by two products per
+block: that is the choice ``remember="states"``.
 
 Sequences of different lengths are padded to T steps. In a step that is padding the state stays as it is, the output
 is zero, and no gradient arrives or leaves. Steps beyond T, where the blocks do not divide it, are padding too.
@@ -104,7 +105,7 @@ def plainly(cell: Cell, xs: Any, states: Any, wx: Any, wh: Any, b: Any, lengths:
 
 
 def forward(
-    cell: Cell, xs: Any, states: Any, wx: Any, wh: Any, b: Any, lengths: Any, remember: str, block: int
+    cell: Cell, xs: Any, states: Any, wx: Any, wh: Any, b: Any, lengths: Any, remember: str, block: int | None
 ) -> tuple[Any, Remembered]:
     """((hs, final states), what to remember)."""
     blocks, valid = in_blocks(xs, lengths, block)
@@ -137,7 +138,7 @@ def forward(
     return (hs, final), Remembered(xs, states[0], wx, wh, b, lengths, hs, others, gates)
 
 
-def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int) -> Gradients:
+def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | None) -> Gradients:
     """All gradients, from those of hs and of the final states."""
     wx, wh, b = kept.wx, kept.wh, kept.b
     (x, valid), (h, _) = (in_blocks(array, kept.lengths, block) for array in (kept.xs, kept.hs))
@@ -185,7 +186,7 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int) -
 
 
 def check_recurrence(
-    who: str, xs: Any, states: dict[str, Any], wx: Any, wh: Any, b: Any, lengths: Any, gates: int, block: int = 1
+    who: str, xs: Any, states: dict[str, Any], wx: Any, wh: Any, b: Any, lengths: Any, gates: int, block: int | None
 ) -> None:
     """Refuses arguments of a recurrent rule that do not fit together; a kernel before the last axes of wx is spatial.
 
@@ -214,7 +215,7 @@ def check_recurrence(
             )
     for array in (xs, wx, wh, b, *states.values()):
         check_floats(who, array)
-    if not isinstance(block, int) or block < 1:
+    if block is not None and (not isinstance(block, int) or block < 1):
         raise InputError(f"{who} needs a block of at least one step, got {block!r}")
     check_lengths(who, lengths, x_shape[0], x_shape[1], "steps")
 
@@ -225,9 +226,11 @@ def check_remember(who: str, remember: str) -> None:
         raise InputError(f'{who} remembers "gates" or "states", got {remember!r}')
 
 
-def in_blocks(xs: Any, lengths: Any, block: int) -> tuple[Any, Any]:
+def in_blocks(xs: Any, lengths: Any, block: int | None) -> tuple[Any, Any]:
     """Arrays [N, T, ...] as [blocks, size, N, ...], zero where they are padding, and where they are not."""
-    steps = xs.shape[1]
+    examples, steps = xs.shape[:2]
+    if block is None:
+        block = max(8, min(128, 1024 // max(1, examples)))
     largest = min(block, steps)
     size = min(range(largest, largest // 2, -1), key=lambda size: -steps % size)  # the least padding
     xs, valid = _time_first(xs, lengths, steps + -steps % size)
@@ -294,10 +297,23 @@ def _rows(x: Any) -> Any:
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
+def _to_input(dy: Any, w: Any) -> Any:
+    """dx = dy w^T; if dy has fewer rows than dx has features, as (w dy^T)^T.
+
+    XLA's products on a CPU begin by copying their second factor, so it should be the smaller one. Without the
+    barrier XLA would write the second form as the first.
+    """
+    dy = dy.astype(w.dtype)
+    if len(_rows(dy)) >= len(w):
+        return matmul(dy, w.T)
+    dx = jax.lax.dot_general(w, dy, (((1,), (dy.ndim - 1,)), ((), ())), preferred_element_type=wide(dy, w))
+    return jnp.moveaxis(jax.lax.optimization_barrier(dx), 0, -1)
+
+
 # y = x w: dx = dy w^T, for which w does not have to be turned first, and dw = x^T dy
 DENSE = Product(
     of=matmul,
     turned=lambda w: w,
-    to_input=lambda dy, w: matmul(dy.astype(w.dtype), w.T),
+    to_input=_to_input,
     to_weight=lambda x, dy, w: matmul(_rows(x).T, _rows(dy).astype(x.dtype)),
 )

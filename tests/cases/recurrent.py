@@ -139,6 +139,8 @@ CASES = [
     ),
     case("states", lstm, lstm_formula, arguments(4, 2, 3, **CELL), "5,4,3", "2,2,5,3", **AGAIN),
     case("one step", lstm, lstm_formula, arguments(1, 1, 3, **CELL), "5,1,3", *["1,1,5,3"] * 5),
+    # Fewer rows than features, in a step and in a block.
+    case("wide", lstm, lstm_formula, arguments(3, 11, 6, **CELL), "5,3,6", *["2,2,5,6"] * 5, block=2),
     case(
         *("lengths", gru, gru_formula, arguments(3, 2, 3, gates=3, lengths=True, more=("bh",))),
         *("5,3,3", *["2,2,5,3"] * 4),
