@@ -165,6 +165,7 @@ def once(compute: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
         >>> once(jnp.square, jnp.arange(3.0)).tolist()
         [0.0, 1.0, 4.0]
     """
+    compute = jax.jit(compute, inline=True)  # which traces it once for both branches
 
     def never(*arrays: jax.Array) -> jax.Array:
         zero = jnp.sum(arrays[0][:0])  # one that varies over the same devices
