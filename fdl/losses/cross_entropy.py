@@ -132,7 +132,7 @@ def _(residuals, dloss, *, label_smoothing):
     surprise = (peak + jnp.log(total))[..., None] - z
     if are_ids(labels):
         targets = jnp.arange(z.shape[-1]) == labels[..., None]
-        dz = subtract_at(dz, labels, dhard * mass)
+        dz = dz - jnp.where(targets, (dhard * mass)[..., None], 0)
         dlabels = None
     else:
         targets = labels
@@ -141,20 +141,6 @@ def _(residuals, dloss, *, label_smoothing):
     dtargets = targets * dhard[..., None] + duniform[..., None] / z.shape[-1]
     dweights = (surprise * dtargets).sum(range(dloss.ndim))
     return dz, dlabels, None, dweights
-
-
-def subtract_at(z: jax.Array, columns: jax.Array, amounts: jax.Array) -> jax.Array:
-    """z [..., C], with each row's amount taken away in one of its columns, or nowhere if it has no such column.
-
-    Example:
-        >>> subtract_at(jnp.ones((3, 2)), jnp.array([0, 1, -1]), jnp.array([1.0, 2.0, 3.0])).tolist()
-        [[0.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
-    """
-    classes = z.shape[-1]
-    rows, columns = z.reshape(columns.size, classes), columns.ravel()
-    columns = jnp.where((columns >= 0) & (columns < classes), columns, classes)
-    less = rows.at[jnp.arange(columns.size), columns].subtract(amounts.ravel(), mode="drop", unique_indices=True)
-    return less.reshape(z.shape)
 
 
 def _wide(logits, labels, where, class_weights):

@@ -44,7 +44,6 @@ from fdl.losses.arguments import (
     valid,
     without_masked,
 )
-from fdl.losses.cross_entropy import subtract_at
 from fdl.rule import rule, wide
 
 
@@ -156,7 +155,7 @@ def _(residuals, dloss, *, label_smoothing, block):
         w_block, b_block = _columns(w, b, start, size)
         z = _logits(rows, w_block, b_block)
         # loss = lse - (1 - smoothing) right - smoothing mean z          d lse / dz = exp(z - peak) / total
-        dz = subtract_at(jnp.exp(z - peak[:, None]) * (dloss / total)[:, None], y - start, dright)
+        dz = _subtract_at(jnp.exp(z - peak[:, None]) * (dloss / total)[:, None], y - start, dright)
         if label_smoothing:
             dz = dz - dmean[:, None] / classes
         db = jax.lax.dynamic_update_slice_in_dim(db, dz.sum(0), start, 0)
@@ -178,6 +177,12 @@ def _logits(x, w, b):
 
 def _loss(lse, right, mean, label_smoothing):
     return lse - (1 - label_smoothing) * right - (label_smoothing * mean if label_smoothing else 0)
+
+
+def _subtract_at(z, columns, amounts):
+    """z [N, C], with each row's amount taken away in one of its columns, or nowhere if it has no such column."""
+    columns = jnp.where((columns >= 0) & (columns < z.shape[1]), columns, z.shape[1])
+    return z.at[jnp.arange(len(z)), columns].subtract(amounts, mode="drop", unique_indices=True)
 
 
 def _columns(w, b, start, size):
