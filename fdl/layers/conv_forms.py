@@ -39,6 +39,7 @@ from fdl.layers.conv_operation import (
     operation_input_gradient,
     operation_weight_gradient,
     weight_gradient_by_chunks,
+    zero_like,
 )
 from fdl.layers.conv_products import (
     depthwise,
@@ -166,7 +167,7 @@ def _for_each_group(function, groups, *arrays):
         return jax.lax.dynamic_update_slice_in_dim(whole, part, group * part.shape[-1], whole.ndim - 1)
 
     part = jax.eval_shape(one, 0)
-    nothing = _zero_like(arrays[0], part.dtype)
+    nothing = zero_like(arrays[0], part.dtype)
     return jax.lax.fori_loop(0, groups, put, jnp.full((*part.shape[:-1], groups * part.shape[-1]), nothing))
 
 
@@ -200,7 +201,7 @@ def _volume_weight_gradient(x, dy, laid):
         terms = [_weight_gradient_on_cpu(seen, dy, _plane(laid), 1) for _, seen in _slabs(x, laid)]
         return total + jnp.stack(terms), None
 
-    zero = jnp.full((*laid.kernel, x.shape[-1], dy.shape[-1]), _zero_like(x, wide(x, dy)))
+    zero = jnp.full((*laid.kernel, x.shape[-1], dy.shape[-1]), zero_like(x, wide(x, dy)))
     return jax.lax.scan(add, zero, (x, dy))[0]
 
 
@@ -222,8 +223,3 @@ def _pad_first(x, around, laid):
 
 def _plane(laid):
     return Windows(*(choice[1:] for choice in laid))
-
-
-def _zero_like(x, dtype):
-    """Zero, as a number that varies over a mesh as x does: what a loop begins with must be of the kind it ends with."""
-    return jnp.sum(x[:0], dtype=dtype)

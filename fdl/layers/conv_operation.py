@@ -66,7 +66,10 @@ def weight_gradient_by_chunks(x, dy, laid):
         x_seen, dy_seen = (jax.lax.dynamic_slice_in_dim(a, chunk * size, size) for a in (x, dy))
         return total + _of_chunk(x_seen, dy_seen, laid)
 
-    rest = _of_chunk(x[chunks * size :], dy[chunks * size :], laid)
+    if len(x) % size:
+        rest = _of_chunk(x[chunks * size :], dy[chunks * size :], laid)
+    else:
+        rest = jnp.full((*laid.kernel, x.shape[-1], dy.shape[-1]), zero_like(x, wide(x, dy)))
     return jax.lax.fori_loop(0, chunks, add, rest)
 
 
@@ -90,6 +93,11 @@ def chunk_size(outputs: int, examples: int) -> int:
     """
     least = max(4, -(-1024 // outputs))
     return next((size for size in range(least, 2 * least) if examples % size == 0), least)
+
+
+def zero_like(x, dtype):
+    """Zero, as a number that varies over a mesh as x does: what a loop begins with must be of the kind it ends with."""
+    return jnp.sum(x[:0], dtype=dtype)
 
 
 def _seen(laid, sizes):

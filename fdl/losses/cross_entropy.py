@@ -138,9 +138,10 @@ def _(residuals, dloss, *, label_smoothing):
         targets = labels
         dz = dz - _weighted(labels, class_weights) * dhard[..., None]
         dlabels = _weighted(surprise, class_weights) * dhard[..., None]
+    if class_weights is None:
+        return dz, dlabels, None, None
     dtargets = targets * dhard[..., None] + duniform[..., None] / z.shape[-1]
-    dweights = (surprise * dtargets).sum(range(dloss.ndim))
-    return dz, dlabels, None, dweights
+    return dz, dlabels, None, (surprise * dtargets).sum(range(dloss.ndim))
 
 
 def _wide(logits, labels, where, class_weights):
