@@ -143,6 +143,15 @@ def test_choices_change_memory_and_never_the_result(block, remember):
     assert_trees_close(gradient(params, xs, start, block=block, remember=remember), gradient(params, xs, start))
 
 
+def test_the_batch_may_be_a_symbol():
+    params, _, start = started(LSTM(3), XS)
+    gradient = jax.jit(jax.grad(lambda params, xs, start: (lstm(xs, *start, **params)[0] ** 2).sum(), (0, 1, 2)))
+    (n,) = jax.export.symbolic_shape("n")
+    arguments = jax.tree.map(lambda a: jax.ShapeDtypeStruct((n, *a.shape[1:]), a.dtype), (XS, start))
+    exported = jax.export.export(gradient)(params, *arguments)
+    assert_trees_close(exported.call(params, XS, start), gradient(params, XS, start))
+
+
 def test_lengths_may_be_traced():
     params, state, start = started(LSTM(3))
     expected, _ = LSTM(3).apply(params, state, PADDED, LENGTHS, start)

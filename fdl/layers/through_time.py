@@ -229,8 +229,8 @@ def check_remember(who: str, remember: str) -> None:
 def in_blocks(xs: Any, lengths: Any, block: int | None) -> tuple[Any, Any]:
     """Arrays [N, T, ...] as [blocks, size, N, ...], zero where they are padding, and where they are not."""
     examples, steps = xs.shape[:2]
-    if block is None:
-        block = max(8, min(128, 1024 // max(1, examples)))
+    if block is None:  # a batch of any size, in an export, is a symbol and no int
+        block = max(8, min(128, 1024 // max(1, examples))) if isinstance(examples, int) else 16
     largest = min(block, steps)
     size = min(range(largest, largest // 2, -1), key=lambda size: -steps % size)  # the least padding
     xs, valid = _time_first(xs, lengths, steps + -steps % size)
@@ -303,8 +303,8 @@ def _to_input(dy: Any, w: Any) -> Any:
     XLA's products on a CPU begin by copying their second factor, so it should be the smaller one. Without the
     barrier XLA would write the second form as the first.
     """
-    dy = dy.astype(w.dtype)
-    if len(_rows(dy)) >= len(w):
+    dy, rows = dy.astype(w.dtype), math.prod(dy.shape[:-1])
+    if not isinstance(rows, int) or rows >= len(w):
         return matmul(dy, w.T)
     dx = jax.lax.dot_general(w, dy, (((1,), (dy.ndim - 1,)), ((), ())), preferred_element_type=wide(dy, w))
     return jnp.moveaxis(jax.lax.optimization_barrier(dx), 0, -1)
