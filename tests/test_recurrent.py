@@ -273,6 +273,12 @@ ZERO, W, WB = jnp.zeros((3, 2)), jnp.zeros((2, 8)), jnp.zeros(8)
         (lambda: lstm(XS.astype(int), ZERO, ZERO, W, W, WB), "expects floats, got int32"),
         (lambda: rnn(XS, ZERO, W[:, :2], W[:, :2], WB[:2], activation="elu"), '"tanh" and "relu", got .elu.'),
         (lambda: RNN(3, activation="elu"), '"tanh" and "relu"'),
+        (
+            lambda: conv_lstm(
+                XS[..., None], ZERO[..., None], ZERO[..., None], W[:1, None, :4], W[:1, None, :4], WB[:4], block=None
+            ),
+            "at least one step, got None",
+        ),
         (lambda: conv_lstm(XS, ZERO, ZERO, W, W, WB), r"\[\*kernel, C, 4 F\] for 1 to 3 axes, got \[2, 8\]"),
         (lambda: ConvLSTM(3, kernel=(3, 3)).init(KEY, XS[:, :, None]), "kernel for 1 spatial axes"),
         (lambda: LSTM(0), "at least one unit"),

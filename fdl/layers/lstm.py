@@ -75,7 +75,7 @@ def lstm(
             hs = 0, leaves the state as it is, and has no gradient; what stands in it does not matter.
         remember: ``"gates"``, or ``"states"`` to compute the gates again in the backward pass, by a third more
             arithmetic, for long sequences. The result is the same.
-        block: how many steps have their products with wx taken at once, at most; None for 1024 / N, within 8 and 128.
+        block: how many steps have their products with wx taken at once, at most; None for 256 / N, within 16 and 128.
 
     Returns:
         (hs, (h, c)): hs [N, T, H], and the state after the last step of each sequence.

@@ -48,7 +48,7 @@ def rnn(
         lengths: integers [N], how many steps of each sequence are no padding; None for all. Padding has
             hs = 0, leaves the state as it is, and has no gradient; what stands in it does not matter.
         activation: ``"tanh"`` or ``"relu"``.
-        block: how many steps have their products with wx taken at once, at most; None for 1024 / N, within 8 and 128.
+        block: how many steps have their products with wx taken at once, at most; None for 256 / N, within 16 and 128.
 
     Returns:
         (hs, h): hs [N, T, H], and the state after the last step of each sequence.

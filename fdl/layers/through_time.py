@@ -20,8 +20,8 @@ function of a + q, da and dq are the same, and the gradients of both weights are
 
 Over all steps at once they would need a and da for the whole sequence. Instead the sequence is cut into blocks
 of at most ``block`` steps: a loop over blocks takes the products, a loop inside it takes the steps, and a, da
-and dq exist for one block at a time. If nobody says how many, it is as many as have a thousand rows for the
-products, within 8 and 128. What grows with T is what is remembered: hs, which is the output; the other states
+and dq exist for one block at a time. If nobody says how many, it is as many as have some 250 rows for the
+products, within 16 and 128. What grows with T is what is remembered: hs, which is the output; the other states
 before each step; and the gates. These are most of it, and can be had again from hs and xs by two products per
 block: that is the choice ``remember="states"``.
 
@@ -215,7 +215,8 @@ def check_recurrence(
             )
     for array in (xs, wx, wh, b, *states.values()):
         check_floats(who, array)
-    if block is not None and (not isinstance(block, int) or block < 1):
+    chosen = block is not None or kernel  # a convolution has no rows of which some 250 are enough
+    if chosen and (not isinstance(block, int) or block < 1):
         raise InputError(f"{who} needs a block of at least one step, got {block!r}")
     check_lengths(who, lengths, x_shape[0], x_shape[1], "steps")
 
@@ -227,10 +228,15 @@ def check_remember(who: str, remember: str) -> None:
 
 
 def in_blocks(xs: Any, lengths: Any, block: int | None) -> tuple[Any, Any]:
-    """Arrays [N, T, ...] as [blocks, size, N, ...], zero where they are padding, and where they are not."""
+    """Arrays [N, T, ...] as [blocks, size, N, ...], zero where they are padding, and where they are not.
+
+    Example:
+        >>> [in_blocks(jnp.zeros((n, 300, 1)), None, None)[0].shape[:2] for n in (0, 1, 32, 4096)]
+        [(3, 100), (3, 100), (20, 15), (20, 15)]
+    """
     examples, steps = xs.shape[:2]
     if block is None:  # a batch of any size, in an export, is a symbol and no int
-        block = max(8, min(128, 1024 // max(1, examples))) if isinstance(examples, int) else 16
+        block = max(16, min(128, 256 // max(1, examples))) if isinstance(examples, int) else 16
     largest = min(block, steps)
     size = min(range(largest, largest // 2, -1), key=lambda size: -steps % size)  # the least padding
     xs, valid = _time_first(xs, lengths, steps + -steps % size)
