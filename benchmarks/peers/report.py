@@ -46,7 +46,13 @@ def markdown(measured: dict[str, Any]) -> str:
     for work, results in groups.items():
         parts += [f"## {work}, {work.optimizer}, {results[0].parameters:,} parameters\n", table(results)]
     if measured["scaling"]:
-        parts += ["## How cost grows\n", "![Cost against size](scaling.png)\n", scaling_table(measured["scaling"])]
+        counts = {len(result.turns) for results in measured["scaling"].values() for result in results}
+        parts += [
+            "## How cost grows\n",
+            f"Turns of each library here: {' or '.join(map(str, sorted(counts)))}.\n",
+            "![Cost against size](scaling.png)\n",
+            scaling_table(measured["scaling"]),
+        ]
     return "\n".join(parts)
 
 
@@ -120,7 +126,9 @@ def milliseconds(result: Result) -> str:
 
 
 def with_spread(times: list[float]) -> str:
-    """The median, and the quartiles, in milliseconds."""
+    """The median, and the quartiles, in milliseconds; of one turn, what it took."""
+    if len(times) == 1:
+        return digits(1e3 * times[0])
     low, middle, high = (digits(1e3 * time) for time in np.quantile(times, [0.25, 0.5, 0.75]))
     return f"{middle} ({low} to {high})"
 

@@ -8,6 +8,7 @@ It reads words on its standard input and answers each with one line of JSON:
     end          -> {"peak_bytes": ...}: the most memory that the process had since it was compiled last
 """
 
+import ctypes
 import importlib
 import json
 import resource
@@ -30,6 +31,9 @@ def peak_bytes() -> int:
 
 def forget_peak() -> None:
     """Lets the peak begin at what is in use now: compilers need much memory, and are not what is measured here."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # glibc keeps much of what was freed, for the next one who asks
+        libc.malloc_trim(0)
     if (file := Path("/proc/self/clear_refs")).exists():
         file.write_text("5")
 

@@ -34,6 +34,7 @@ from fdl.layers.attention_blocks import query_block
 from fdl.layers.attention_checks import check_mask, check_sequences
 from fdl.layers.attention_matrices import without_padding
 from fdl.rule import rule, wide
+from fdl.slices import put_at, slice_at
 
 
 @rule(static=["block"])
@@ -132,7 +133,7 @@ def _(residuals, dy, *, block):
         # s = w . a          a = tanh(q + k)
         here, a = _part(ds, start, size), _hidden(_part(q, start, size), k)
         slope = here[..., None] * (1 - a * a)
-        dq = jax.lax.dynamic_update_slice_in_dim(dq, slope.sum(2), start, 1)
+        dq = put_at(dq, slope.sum(2), start, 1)
         return dq, dk + slope.sum(1), dw + jnp.einsum("ntj,ntjh->h", here, a)
 
     dq, dk, dw = _over_queries(step, [jnp.zeros_like(array, p.dtype) for array in (q, k, w)], k, block)
@@ -188,7 +189,7 @@ def _mean(p, v):
 
 
 def _part(a, start, size):
-    return jax.lax.dynamic_slice_in_dim(a, start, size, 1)
+    return slice_at(a, start, size, 1)
 
 
 def _over_queries(step, carry, k, block):

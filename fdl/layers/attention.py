@@ -197,7 +197,8 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
             here = block_at(matrices, group, place)
             s = jnp.einsum("mqd,mkd->mqk", here.q, here.k, preferred_element_type=dtype) * _scale(q, scale)
             s = _scores(s, here)
-            peak = jnp.maximum(before, jax.lax.stop_gradient(s.max(-1, initial=lowest)))
+            peak = jax.lax.stop_gradient(s.max(-1, initial=lowest))
+            peak = peak if before is None else jnp.maximum(before, peak)
             e = jnp.exp(s - peak[..., None])
             total = e.sum(-1)
             e = _drop(e, _dropped(key, group, here, rate), rate).astype(v.dtype)
@@ -211,7 +212,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
             return [put_queries(a, b, place) for a, b in zip(met, now, strict=True)]
 
         if places is not None:
-            y, log_total = join_queries([_finished(*sums_at(place, lowest)) for place in places], group)
+            y, log_total = join_queries([_finished(*sums_at(place, None)) for place in places], group)
         else:
             zero = jnp.zeros_like(matrices.q[..., 0], dtype)
             none = [jnp.full_like(zero, lowest), zero, jnp.zeros_like(zero, shape=(*zero.shape, v.shape[-1]))]

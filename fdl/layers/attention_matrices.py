@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from fdl.layers.attention_blocks import Place, Sizes, block_starts, few_blocks
 from fdl.layers.in_groups import in_groups
+from fdl.slices import put_at, slice_at
 
 
 def without_padding(a: jax.Array, lengths: jax.Array | None) -> jax.Array:
@@ -147,16 +148,17 @@ def _causal(band: jax.Array, place: Place, queries: int, keys: int) -> jax.Array
     rows, most = band.shape[1], (band.shape[2] - band.shape[1] + 1) // 2  # of a block
     query, key = jnp.minimum(place.query, queries - place.queries), jnp.minimum(place.key, keys - place.keys)
     ahead = query + (keys - queries) - key  # the last key that the first query attends to, counted in the block
-    window = jax.lax.dynamic_slice_in_dim(band[0], jnp.maximum(0, most - 1 - ahead), place.keys, axis=1)
+    window = slice_at(band[0], jnp.maximum(0, most - 1 - ahead), place.keys, axis=1)
     return window if place.queries == rows else window[: place.queries]
 
 
 def block_at(matrices: Matrices, group: Group, place: Place) -> Block:
     """The block at a place, and which of its keys its queries attend to."""
     (_, groups, queries, _), keys = matrices.q.shape, matrices.k.shape[1]
-    rows = jax.lax.dynamic_slice_in_dim(jnp.arange(queries), place.query, place.queries)
-    columns = jax.lax.dynamic_slice_in_dim(jnp.arange(keys), place.key, place.keys)
-    rows, columns, band, mask, bias = with_each((rows, columns, group.band, group.mask, group.bias), matrices.q)
+    rows = slice_at(jnp.arange(queries), place.query, place.queries)
+    columns = slice_at(jnp.arange(keys), place.key, place.keys)
+    rows, columns = (with_each(a, matrices.q) for a in (rows, columns))
+    band, mask, bias = with_each((group.band, group.mask, group.bias), matrices.q)
     conditions = []
     if isinstance(place.query, jax.Array):  # in a loop, where the last block overlaps the one before
         if queries % place.queries:
@@ -173,8 +175,8 @@ def block_at(matrices: Matrices, group: Group, place: Place) -> Block:
     shape = (group.q.shape[0], group.k.shape[2], groups, place.queries, place.keys)
     return Block(
         q=queries_at(matrices.q, place),
-        k=jax.lax.dynamic_slice_in_dim(matrices.k, place.key, place.keys, axis=1),
-        v=jax.lax.dynamic_slice_in_dim(matrices.v, place.key, place.keys, axis=1),
+        k=slice_at(matrices.k, place.key, place.keys, axis=1),
+        v=slice_at(matrices.v, place.key, place.keys, axis=1),
         bias=None if bias is None else _as_rows(_part(bias, place), shape),
         attended=None if attended is None else _as_rows(attended, shape),
         rows=rows,
@@ -195,7 +197,7 @@ def with_each(constants: Any, varying: jax.Array) -> Any:
 def _part(a: jax.Array, place: Place) -> jax.Array:
     """The block of [.., Tq or 1, Tk or 1]; where there is one row or column, it is the same for every block."""
     for axis, start, size in ((-2, place.query, place.queries), (-1, place.key, place.keys)):
-        a = jax.lax.dynamic_slice_in_dim(a, start, min(size, a.shape[axis]), axis)
+        a = slice_at(a, start, min(size, a.shape[axis]), axis)
     return a
 
 
@@ -206,14 +208,14 @@ def _as_rows(a: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 def queries_at(a: jax.Array, place: Place) -> jax.Array:
     """The block of [m, groups, Tq, ...] as [m, groups rows, ...]."""
-    a = jax.lax.dynamic_slice_in_dim(a, place.query, place.queries, axis=2)
+    a = slice_at(a, place.query, place.queries, axis=2)
     return a.reshape(a.shape[0], a.shape[1] * a.shape[2], *a.shape[3:])
 
 
 def put_queries(a: jax.Array, block: jax.Array, place: Place) -> jax.Array:
     """Back where `queries_at` has it from."""
     block = block.reshape(*a.shape[:2], place.queries, *a.shape[3:])
-    return jax.lax.dynamic_update_slice_in_dim(a, block, place.query, axis=2)
+    return put_at(a, block, place.query, axis=2)
 
 
 def join_queries(blocks: list[tuple[jax.Array, ...]], group: Group) -> list[jax.Array]:

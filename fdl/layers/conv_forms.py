@@ -51,6 +51,7 @@ from fdl.layers.conv_products import (
     positions_around,
 )
 from fdl.rule import wide
+from fdl.slices import put_at, slice_at
 from fdl.windows import Windows
 
 
@@ -164,7 +165,7 @@ def _for_each_group(function, groups, *arrays):
 
     def put(group, whole):
         part = one(group)
-        return jax.lax.dynamic_update_slice_in_dim(whole, part, group * part.shape[-1], whole.ndim - 1)
+        return put_at(whole, part, group * part.shape[-1], whole.ndim - 1)
 
     part = jax.eval_shape(one, 0)
     nothing = zero_like(arrays[0], part.dtype)
@@ -172,7 +173,7 @@ def _for_each_group(function, groups, *arrays):
 
 
 def _channels(a, first, count):
-    return jax.lax.dynamic_slice_in_dim(a, first, count, axis=a.ndim - 1)
+    return slice_at(a, first, count, axis=a.ndim - 1)
 
 
 # Three axes: planes along the first, each of them a convolution on two. One example after the other.

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.rule import wide
+from fdl.slices import slice_at
 
 _SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
 
@@ -63,7 +64,7 @@ def weight_gradient_by_chunks(x, dy, laid):
         return _of_chunk(x, dy, laid)
 
     def add(chunk, total):
-        x_seen, dy_seen = (jax.lax.dynamic_slice_in_dim(a, chunk * size, size) for a in (x, dy))
+        x_seen, dy_seen = (slice_at(a, chunk * size, size) for a in (x, dy))
         return total + _of_chunk(x_seen, dy_seen, laid)
 
     if len(x) % size:

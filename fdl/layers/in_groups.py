@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.slices import slice_at
+
 
 def in_groups(
     function: Callable[[Any], tuple[Any, Any]], on_cpu: int, elsewhere: int, examples: Any, zero: Any = ()
@@ -71,7 +73,7 @@ def _one_after_the_other(function: Any, size: int, examples: Any, zero: Any) -> 
 
     def step(sums: Any, start: jax.Array) -> tuple[Any, Any]:
         # Slices of the arrays as they are: reshaped to groups, they are copied once more.
-        group = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), examples)
+        group = jax.tree.map(lambda a: slice_at(a, start, size), examples)
         made, terms = function(group)
         return jax.tree.map(jnp.add, sums, terms), made
 

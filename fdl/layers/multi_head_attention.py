@@ -29,6 +29,7 @@ from fdl.layer import Layer, Tree
 from fdl.layers.affine import affine
 from fdl.layers.attention import attention
 from fdl.layers.rotary import rotary
+from fdl.slices import put_at
 
 
 class MultiHeadAttention(Layer):
@@ -181,8 +182,7 @@ class MultiHeadAttention(Layer):
         if self.rotary_base is not None:
             q, k = (rotary(a, rows, base=self.rotary_base) for a in (q, k))
         keys, values = (
-            jax.lax.dynamic_update_slice_in_dim(state[name], a.astype(state[name].dtype), start, axis=1)
-            for name, a in (("keys", k), ("values", v))
+            put_at(state[name], a.astype(state[name].dtype), start, axis=1) for name, a in (("keys", k), ("values", v))
         )
         mask = jnp.arange(room) <= rows[:, None]
         y = attention(q, keys, values, mask=mask, key=key, rate=rate)

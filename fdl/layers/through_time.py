@@ -42,6 +42,7 @@ from fdl.errors import InputError
 from fdl.ids import check_lengths
 from fdl.layers.checks import check_floats
 from fdl.rule import wide
+from fdl.slices import put_at, slice_at
 
 
 class Product(NamedTuple):
@@ -117,22 +118,20 @@ def forward(
         return after, (_where(valid, after[0], 0), states[1:], gates if remember == "gates" else None)
 
     def over_block(carry: Any, inputs: Any) -> Any:
-        x, valid, first = inputs
+        x, valid = inputs
 
         def step(carry: Any, inputs: Any) -> Any:
-            states, every = carry
-            a, valid, t = inputs
-            after, made = advance(states, a, valid)
-            return (after, jax.tree.map(lambda all, one: _put(all, one, first + t), every, made)), None
+            states, every, t = carry
+            after, made = advance(states, *inputs)
+            return (after, jax.tree.map(lambda all, one: put_at(all, one[None], t), every, made), t + 1), None
 
-        return jax.lax.scan(step, carry, (cell.product.of(x, wx), valid, jnp.arange(size)))[0], None
+        return jax.lax.scan(step, carry, (cell.product.of(x, wx), valid))[0], None
 
     # What a step makes is written to its place among all steps: as an output of two loops it would be copied once more.
     one = jax.tree.map(lambda a: a[0, 0], (blocks, valid))
     shapes = jax.eval_shape(lambda x, valid: advance(states, cell.product.of(x, wx), valid)[1], *one)
     every = jax.tree.map(lambda a: jnp.zeros_like(states[0], a.dtype, (number * size, *a.shape)), shapes)
-    inputs = (blocks, valid, size * jnp.arange(number))
-    (final, every), _ = jax.lax.scan(over_block, (states, every), inputs)
+    (final, every, _), _ = jax.lax.scan(over_block, (states, every, 0), (blocks, valid))
     hs, others, gates = jax.tree.map(lambda a: a.reshape(number, size, *a.shape[1:]), every)
     hs = _joined(hs, xs.shape[1])
     return (hs, final), Remembered(xs, states[0], wx, wh, b, lengths, hs, others, gates)
@@ -147,15 +146,16 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
     # XLA would turn a kernel around inside the loop, in every step.
     turned_wx, turned_wh = jax.lax.optimization_barrier((cell.product.turned(wx), cell.product.turned(wh)))
 
-    def step(dstates: Any, inputs: Any) -> Any:
-        gates, before, valid, t = inputs
-        dh = jax.lax.dynamic_index_in_dim(dhs, t, axis=1, keepdims=False)
+    def step(carry: Any, inputs: Any) -> Any:
+        dstates, t = carry
+        gates, before, valid = inputs
+        dh = slice_at(dhs, t, 1, axis=1).squeeze(1)
         dstates = (dstates[0] + _where(valid, dh, 0), *dstates[1:])
         da, dq, dbefore = cell.back(gates, before, dstates)
         da, dq = _where(valid, (da, dq), 0)
         # q = h wh
         dh_before = dbefore[0] + cell.product.to_input(da if dq is None else dq, turned_wh)
-        return _where(valid, (dh_before, *dbefore[1:]), dstates), (da, dq)
+        return (_where(valid, (dh_before, *dbefore[1:]), dstates), t - 1), (da, dq)
 
     def to_weights(x: Any, h: Any, da: Any, dq: Any) -> Any:
         # a = x wx + b      q = h wh
@@ -164,23 +164,22 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
         return jnp.concatenate([cell.product.to_weight(x, da, wx), cell.product.to_weight(h, dq, wh)], axis=-2)
 
     def over_block(carry: Any, inputs: Any) -> Any:
-        dstates, dw, db, dq_sum = carry
-        x, valid, t, first, h, others, gates = inputs
+        last, dw, db, dq_sum = carry
+        x, valid, first, h, others, gates = inputs
         h = jnp.concatenate([first[None], h[:-1]])
         if gates is None:
             gates = cell.gates(cell.product.of(x, wx) + b, cell.product.of(h, wh))
-        dstates, (da, dq) = jax.lax.scan(step, dstates, (gates, (h, *others), valid, t), reverse=True)
+        last, (da, dq) = jax.lax.scan(step, last, (gates, (h, *others), valid), reverse=True)
         dw = dw + to_weights(x, h, da, dq)
         dq = da if dq is None else dq
         db, dq_sum = db + da.sum(range(da.ndim - 1)), dq_sum + dq.sum(range(dq.ndim - 1))
-        return (dstates, dw, db, dq_sum), cell.product.to_input(da, turned_wx)
+        return (last, dw, db, dq_sum), cell.product.to_input(da, turned_wx)
 
     dtype = wide(kept.xs, wx)
     nothing = [jnp.zeros_like(a, dtype) for a in (jnp.concatenate([wx, wh], axis=-2), b, b)]
-    steps = jnp.arange(number * size).reshape(number, size)
-    inputs = (x, valid, steps, first, h, kept.others, kept.gates)
-    carry: Any = (tuple(d.astype(dtype) for d in dstates), *nothing)
-    (dstarts, dw, db, dq), dx = jax.lax.scan(over_block, carry, inputs, reverse=True)
+    inputs = (x, valid, first, h, kept.others, kept.gates)
+    carry: Any = ((tuple(d.astype(dtype) for d in dstates), number * size - 1), *nothing)
+    ((dstarts, _), dw, db, dq), dx = jax.lax.scan(over_block, carry, inputs, reverse=True)
     dwx, dwh = jnp.split(dw, [wx.shape[-2]], axis=-2)
     return Gradients(_joined(dx, kept.xs.shape[1]), dstarts, dwx, dwh, db, dq)
 
@@ -257,10 +256,6 @@ def _joined(blocks: Any, steps: int) -> Any:
     """Arrays [blocks, size, N, ...] as [N, T, ...]."""
     number, size, *rest = blocks.shape
     return blocks.reshape(number * size, *rest)[:steps].swapaxes(0, 1)
-
-
-def _put(steps: Any, step: Any, t: Any) -> Any:
-    return jax.lax.dynamic_update_index_in_dim(steps, step, t, 0)
 
 
 def _where(valid: Any, yes: Any, no: Any) -> Any:

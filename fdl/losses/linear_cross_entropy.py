@@ -45,6 +45,7 @@ from fdl.losses.arguments import (
     without_masked,
 )
 from fdl.rule import rule, wide
+from fdl.slices import put_at, slice_at
 
 
 @rule(static=["label_smoothing", "block"])
@@ -158,12 +159,12 @@ def _(residuals, dloss, *, label_smoothing, block):
         dz = _subtract_at(jnp.exp(z - peak[:, None]) * (dloss / total)[:, None], y - start, dright)
         if label_smoothing:
             dz = dz - dmean[:, None] / classes
-        db = jax.lax.dynamic_update_slice_in_dim(db, dz.sum(0), start, 0)
+        db = put_at(db, dz.sum(0), start, 0)
         # z = x w + b, in these columns
         dz = dz.astype(jnp.result_type(x, w))
         dx = dx + jnp.matmul(dz, w_block.T, preferred_element_type=dx.dtype)
         dw_block = jnp.matmul(rows.T, dz, preferred_element_type=dx.dtype).astype(dw.dtype)
-        return dx, jax.lax.dynamic_update_slice_in_dim(dw, dw_block, start, 1), db
+        return dx, put_at(dw, dw_block, start, 1), db
 
     none = jnp.zeros_like(rows, total.dtype), jnp.zeros_like(w), jnp.zeros_like(w, total.dtype, shape=classes)
     dx, dw, db = _over_blocks(step, none, classes, block)
@@ -186,14 +187,14 @@ def _subtract_at(z, columns, amounts):
 
 
 def _columns(w, b, start, size):
-    return tuple(a if a is None else jax.lax.dynamic_slice_in_dim(a, start, size, -1) for a in (w, b))
+    return tuple(a if a is None else slice_at(a, start, size, -1) for a in (w, b))
 
 
 def _over_blocks(step, carry, classes, block):
     """carry = step(carry, first class, number of classes) over all blocks, of which the last may be narrower."""
     block = min(block, classes)
     whole, rest = divmod(classes, block)
-    carry, _ = jax.lax.scan(lambda carry, i: (step(carry, i * block, block), None), carry, jnp.arange(whole))
+    carry = jax.lax.fori_loop(0, whole, lambda i, carry: step(carry, i * block, block), carry)
     return step(carry, whole * block, rest) if rest else carry
 
 

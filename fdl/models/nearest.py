@@ -29,6 +29,7 @@ from fdl.errors import InputError
 from fdl.ids import check_ids
 from fdl.layers import one_hot
 from fdl.rule import wide
+from fdl.slices import slice_at
 
 
 def nearest_neighbours(x: jax.Array, memory: jax.Array, k: int, *, block: int = 4096) -> tuple[jax.Array, jax.Array]:
@@ -115,7 +116,7 @@ def _nearest(x: jax.Array, memory: jax.Array, k: int, block: int) -> tuple[jax.A
 
     def look(i: Any, best: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         start = jnp.minimum(i * block, total - block)  # the last block begins within the one before
-        examples = jax.lax.dynamic_slice_in_dim(memory, start, block) - middle
+        examples = slice_at(memory, start, block) - middle
         index = start + jnp.arange(block)
         far = jnp.where(index < i * block, jnp.inf, (examples**2).sum(axis=1))
         squared = far - 2 * jnp.matmul(x, examples.T, precision="highest")
