@@ -36,14 +36,16 @@ format: .venv/tools ## format the code, and fix what can be fixed safely
 	@$(VENV_PYTHON) -m ruff format
 
 bench: WHAT ?= rules
-bench: .venv/ready ## measure the rules against automatic differentiation, or WHAT=optimizers, WHAT=training
+bench: .venv/ready ## measure the rules against automatic differentiation, or WHAT=networks, optimizers, training
 	@$(VENV_PYTHON) benchmarks/$(WHAT).py $(ARGS)
 
 peers: .venv-peers/ready ## measure training steps against Flax, Equinox, Haiku and PyTorch, for 45 minutes
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/benchmarks .venv-peers/bin/python -m peers $(ARGS)
 
+# pdoc would leave out what is not in the __all__ of its package: most derivations.
+docs: MODULES = $(shell find fdl -name '*.py' | LC_ALL=C sort | sed 's#/__init__##; s#\.py$$##; s#/#.#g')
 docs: .venv/tools ## write the reference to build/docs/index.html
-	@$(VENV_PYTHON) -m pdoc --math --docformat google --output-directory build/docs fdl
+	@$(VENV_PYTHON) -W ignore -m pdoc --math --docformat google --output-directory build/docs $(MODULES)
 	@echo "build/docs/index.html"
 
 # uv has an environment of its own: .venv cannot be made while pyproject.toml and constraints.txt disagree.

@@ -75,13 +75,13 @@ def fold_batch_norm(layer: Layer, params: Tree, state: Tree) -> Folded:
 
 def _fold(layer: Layer, params: Tree, state: Tree) -> Folded:
     if isinstance(layer, ConvNormRelu):
-        conv, of_conv, _ = _into(layer.conv, {"w": params["w"]}, layer.norm, params, state)
+        conv, of_conv = _into(layer.conv, {"w": params["w"]}, layer.norm, params, state)
         net = Serial(conv, Relu())
         first, second = net.children
         return net, {first: of_conv, second: {}}, {first: {}, second: {}}
     if isinstance(layer, AffineNormRelu):
         affine = Affine(layer.features, bias=False, w_init=layer.w_init)
-        affine, of_affine, _ = _into(affine, {"w": params["w"]}, BatchNorm(eps=layer.eps), params, state)
+        affine, of_affine = _into(affine, {"w": params["w"]}, BatchNorm(eps=layer.eps), params, state)
         return AffineRelu(layer.features, w_init=layer.w_init), of_affine, {}
     if isinstance(layer, Wrapper):
         inner, params, state = _fold(layer.layer, params, state)
@@ -121,7 +121,7 @@ def _fold_neighbours(layer: Any, params: Tree, state: Tree) -> Folded:
     for name, child in layer.members:
         before, linear = members[-1] if members else ("", None)
         if type(child) is BatchNorm and type(linear) in (Conv, ConvTranspose, DepthwiseConv, Affine):
-            linear, params[before], _ = _into(linear, params[before], child, params.pop(name), state.pop(name))
+            linear, params[before] = _into(linear, params[before], child, params.pop(name), state.pop(name))
             members[-1] = (before, linear)
         else:
             members.append((name, child))
@@ -144,9 +144,9 @@ def _fold_stack(layer: Repeat, params: Tree, state: Tree) -> Folded:
     return dataclasses.replace(layer, layer=layers[0]), params, state
 
 
-def _into(linear: Any, params: Tree, norm: BatchNorm, of_norm: Tree, state: Tree) -> tuple[Any, Tree, Tree]:
+def _into(linear: Any, params: Tree, norm: BatchNorm, of_norm: Tree, state: Tree) -> tuple[Any, Tree]:
     """A linear layer, which has no state, with a norm in its weights and bias."""
     w, mean, var = params["w"], state["mean"], state["var"]
     scale = of_norm["gamma"] * jax.lax.rsqrt(var.astype(wide(w, var)) + norm.eps)
     b = (params.get("b", 0) - mean) * scale + of_norm["beta"]
-    return dataclasses.replace(linear, bias=True), {"w": (w * scale).astype(w.dtype), "b": b.astype(w.dtype)}, {}
+    return dataclasses.replace(linear, bias=True), {"w": (w * scale).astype(w.dtype), "b": b.astype(w.dtype)}

@@ -93,6 +93,11 @@ class Combinator(Layer):
                     f"{self.name} is made of {sorted(self.children)}, but its {kind} are for {sorted(tree)}: "
                     "they come from the init of another network"
                 )
+        if isinstance(train, jax.core.Tracer):
+            raise InputError(
+                f'{self.name} expects train as a Python bool, got a traced one: jax.jit(..., static_argnames="train"), '
+                "or a function that calls apply with train=True"
+            )
         net = Net(self, params, state, key, train, visit)
         return self.wire(net, *inputs), net._params, net._state
 

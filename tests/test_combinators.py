@@ -14,6 +14,7 @@ from fdl.layers import (
     Affine,
     BatchNorm,
     Cast,
+    Concat,
     Dropout,
     Embedding,
     Parallel,
@@ -162,6 +163,10 @@ def test_reshape():
         (lambda: Reshape((2, -1)).init(KEY, X), r"Reshape to \[2, -1\] does not fit examples of shape \[3\]"),
         (lambda: Reshape((-1, -1)), "of which one may be -1"),
         (lambda: Reshape(2).init(KEY, jnp.ones(())), r"Reshape expects a batch"),
+        (lambda: Serial(Affine(3), affine1=Affine(4)), "Serial has two layers called 'affine1'"),
+        (lambda: Concat(Affine(3), affine1=Affine(4)), "Concat has two layers called 'affine1'"),
+        (lambda: jax.jit(Serial(Relu()).apply)({"relu1": {}}, {"relu1": {}}, X, train=True), "train as a Python bool"),
+        (lambda: Serial(Affine(3)).apply({"affine1": {"w": jnp.ones((3, 3))}}, {"affine1": {}}, X), "b and w, got w"),
     ],
 )
 def test_mistakes(make, message):

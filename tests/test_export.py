@@ -27,6 +27,7 @@ from fdl.layers import (
     network,
     softmax,
 )
+from fdl.models import vit
 from fdl.train import export, export_model, predict
 
 IMAGES = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype(np.float32)
@@ -105,6 +106,17 @@ def test_sequences_and_trees(tmp_path):
     for examples in (5, 2):
         found = program.call(arrays, jax.tree.map(lambda a: jnp.asarray(a[:examples]), x))  # noqa: B023
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[: len(a)], rtol=1e-4, atol=1e-5), found, expected)
+
+
+def test_a_vision_transformer_takes_any_batch(tmp_path):
+    net = vit(3, size=8, patch=4, features=4, heads=2, depth=1)
+    params, state = net.init(jax.random.key(0), IMAGES)
+    export_model(tmp_path / "net.npz", net, params, state, IMAGES, platforms=["cpu"])
+    with np.load(tmp_path / "net.npz") as file:
+        program = jax.export.deserialize(bytearray(file["program"]))
+        arrays = [file[f"array{i}"] for i in range(len(file.files) - 2)]
+    found, expected = program.call(arrays, IMAGES[:2]), predict(net, params, state, IMAGES, batch_size=5)
+    np.testing.assert_allclose(found, expected[:2], rtol=1e-4, atol=1e-5)
 
 
 def test_a_wiring_that_needs_a_number(tmp_path):

@@ -161,7 +161,10 @@ def test_gradients_flow_through_every_wiring():
         (lambda p, s: NET.apply(p, s, X, train=True), r"^dropout1: Dropout\(0.5\) draws random numbers .* key="),
         (lambda p, s: Serial(body=NET).apply({"body": p}, {"body": s}, X[:, :2]), r"^body\.affine1: "),
         (lambda p, s: jax.jit(NET.apply)(p, s, X[:, :2]), r"^affine1: "),
-        (lambda p, s: NET.apply(p | {"scores": {"w": jnp.ones((7, 2))}}, s, X), r"^scores: .* got \[8, 5\]"),
+        (
+            lambda p, s: NET.apply(p | {"scores": {"w": jnp.ones((7, 2)), "b": jnp.ones(2)}}, s, X),
+            r"^scores: .* got \[8, 5\]",
+        ),
         (lambda p, s: NET.apply({}, s, X), r"^serial is made of .* its params are for \[\]"),
         (lambda p, s: NET.apply(p, {}, X), r"^serial is made of .* its state are for \[\]"),
         (

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 import fdl
-from fdl.layers import BatchNorm, Dropout, affine, batch_norm, batch_norm_inference, dropout
+from fdl.layers import (
+    Affine,
+    BatchNorm,
+    Dropout,
+    PositionalEncoding,
+    affine,
+    batch_norm,
+    batch_norm_inference,
+    dropout,
+    group_norm,
+    layer_norm,
+    rms_norm,
+)
 from fdl.losses import softmax_cross_entropy
 
 KEY = jax.random.key(0)
@@ -84,6 +96,13 @@ LOGITS = jnp.zeros((2, 3))
             lambda: batch_norm_inference(LOGITS, jnp.ones(3), jnp.ones(3), jnp.ones(3), jnp.ones(1)),
             r"batch_norm_inference expects var of shape \[3\]",
         ),
+        (lambda: batch_norm(jnp.ones((2, 3), int), jnp.ones(3), jnp.ones(3)), "batch_norm expects floats, got int32"),
+        (lambda: layer_norm(jnp.ones((2, 3), "uint8"), jnp.ones(3), jnp.ones(3)), "expects floats, got uint8"),
+        (lambda: rms_norm(jnp.ones((2, 3), int), jnp.ones(3)), "rms_norm expects floats"),
+        (lambda: group_norm(jnp.ones((2, 3), int), jnp.ones(3), jnp.ones(3), groups=1), "group_norm expects floats"),
+        (lambda: PositionalEncoding().apply({}, {}, jnp.ones((2, 3, 4), int)), "PositionalEncoding expects floats"),
+        (lambda: Affine(3, 4), "given its outputs alone, .* got bias=4"),
+        (lambda: Affine(3, bias=False).apply({"w": LOGITS.T, "b": jnp.ones(2)}, {}, LOGITS), "called w, got b, w"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 3])), r"class ids in \[0, 3\), .* got 3"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([-1, 0])), "got -1"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([0.0, 1.0])), r"got float32 of shape \[2\]"),

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.initializers import Initializer, he_normal, zeros
 from fdl.layer import Layer, Tree
+from fdl.layers.checks import weights_of
 from fdl.rule import rule, wide
 
 
@@ -110,6 +111,11 @@ class Affine(Layer):
     def __post_init__(self) -> None:
         if not isinstance(self.features, int) or self.features < 1:
             raise InputError(f"Affine needs at least one feature, as an int, got {self.features!r}")
+        if not isinstance(self.bias, bool):
+            raise InputError(
+                f"Affine is given its outputs alone, and bias=True or False, got bias={self.bias!r}: init reads the "
+                "number of inputs off x"
+            )
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         if not x.shape:
@@ -121,4 +127,4 @@ class Affine(Layer):
         return params, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        return affine(x, params["w"], params.get("b")), state
+        return affine(x, *weights_of(self, params)), state

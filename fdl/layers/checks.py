@@ -25,10 +25,10 @@ def check_floats(who: str, x: Any) -> None:
 
 
 def check_vectors(who: str, x: Any, **vectors: Any) -> None:
-    """Refuses parameters that are not one number for each feature of x [..., C].
+    """Refuses integers, and parameters that are not one number for each feature of x [..., C].
 
     Raises:
-        InputError: with the name of the parameter and both shapes.
+        InputError: when x is not an array of floats, or with the name of the parameter and both shapes.
 
     Example:
         >>> check_vectors("layer_norm", jnp.ones((2, 3)), gamma=jnp.ones(3), beta=jnp.ones(2))  # doctest: +ELLIPSIS
@@ -36,6 +36,7 @@ def check_vectors(who: str, x: Any, **vectors: Any) -> None:
             ...
         fdl.errors.InputError: layer_norm expects beta of shape [3] for x of shape [2, 3], got [2]: one number ...
     """
+    check_floats(who, x)
     shape = jnp.shape(x)
     for name, vector in vectors.items():
         if jnp.shape(vector) != shape[-1:]:
@@ -63,3 +64,23 @@ def check_feature_scale(who: str, x: Any, **vector: Any) -> None:
             f"{who} expects {name} as a scalar or of shape {list(shape[-1:])} for x of shape {list(shape)}, "
             f"got {list(jnp.shape(value))}"
         )
+
+
+def weights_of(layer: Any, params: Any) -> tuple[Any, Any]:
+    """w and b among the parameters of a layer that may have a ``bias``; b is None where it has none.
+
+    Raises:
+        InputError: when they are not those of this layer: a bias is neither left out nor added without a word.
+
+    Example:
+        >>> from fdl.layers import Affine
+        >>> weights_of(Affine(3), {"w": jnp.ones((2, 3))})
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: Affine(3) has parameters called b and w, got w: these are of another layer
+    """
+    expected = ["b", "w"] if layer.bias else ["w"]
+    if sorted(params) != expected:
+        names, got = " and ".join(expected), ", ".join(sorted(params)) or "none"
+        raise InputError(f"{layer!r} has parameters called {names}, got {got}: these are of another layer")
+    return params["w"], params.get("b")

@@ -33,7 +33,10 @@ class Serial(Combinator):
     members: tuple[tuple[str, Layer], ...]
 
     def __init__(self, *layers: Layer, **named_layers: Layer):
-        object.__setattr__(self, "members", (*_numbered(layers), *named_layers.items()))
+        members = (*_numbered(layers), *named_layers.items())
+        if twice := [name for name, count in Counter(name for name, _ in members).items() if count > 1]:
+            raise InputError(f"{type(self).__name__} has two layers called {twice[0]!r}: give one of them another name")
+        object.__setattr__(self, "members", members)
         self.__post_init__()
 
     @property

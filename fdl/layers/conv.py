@@ -33,14 +33,13 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.initializers import Initializer, fans, he_normal, zeros
 from fdl.layer import Layer, Tree
-from fdl.layers.conv_arguments import check_channels, check_conv, check_groups, init_weights
+from fdl.layers.checks import weights_of
+from fdl.layers.conv_arguments import DIMENSION_NUMBERS, check_channels, check_conv, check_groups, init_weights
 from fdl.layers.conv_forms import convolve, input_gradient, weight_gradient
 from fdl.layers.taps import check_images, seen
 from fdl.rule import rule, wide
 from fdl.windows import Padding, Windows, windows
 from fdl.wiring import Combinator, Net
-
-_NUMBERS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
 @rule(static=["stride", "padding", "dilation", "groups"])
@@ -92,7 +91,7 @@ def conv(
         window_strides=laid.stride,
         padding=laid.padding,
         rhs_dilation=laid.dilation,
-        dimension_numbers=_NUMBERS[len(laid.kernel)],
+        dimension_numbers=DIMENSION_NUMBERS[len(laid.kernel)],
         feature_group_count=groups,
         preferred_element_type=wide(dtype),
     )
@@ -173,7 +172,7 @@ class Conv(Layer):
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         choices: Tree = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
-        return conv(x, params["w"], params.get("b"), **choices), state
+        return conv(x, *weights_of(self, params), **choices), state
 
     def receptive_window(self, *inputs: Any) -> tuple[tuple[int, int, int], ...]:
         return seen(self._windows(*inputs))

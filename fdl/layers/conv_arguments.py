@@ -10,6 +10,9 @@ from fdl.errors import InputError
 from fdl.layer import Tree
 from fdl.layers.taps import check_images
 
+# How XLA names the axes of images, weights and outputs, by the number of spatial ones.
+DIMENSION_NUMBERS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
+
 
 def check_conv(who: str, x: Any, w: Any, groups: int) -> None:
     """Refuses x, w and groups that do not fit together.

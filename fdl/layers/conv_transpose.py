@@ -30,13 +30,12 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.initializers import Initializer, fans, he_normal, zeros
 from fdl.layer import Layer, Tree
-from fdl.layers.conv_arguments import check_channels, init_weights
+from fdl.layers.checks import weights_of
+from fdl.layers.conv_arguments import DIMENSION_NUMBERS, check_channels, init_weights
 from fdl.layers.conv_forms import convolve, input_gradient, weight_gradient
 from fdl.layers.taps import check_images
 from fdl.rule import rule, wide
 from fdl.windows import Padding, Windows, transposed_windows
-
-_NUMBERS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
 @rule(static=["stride", "padding"])
@@ -85,7 +84,7 @@ def conv_transpose(
         window_strides=(1,) * len(sizes),
         padding=[(before, n + k - 1 - spread - before) for n, k, spread, before in befores],
         lhs_dilation=laid.stride,
-        dimension_numbers=_NUMBERS[len(sizes)],
+        dimension_numbers=DIMENSION_NUMBERS[len(sizes)],
         preferred_element_type=wide(dtype),
     )
     if b is not None:
@@ -174,7 +173,7 @@ class ConvTranspose(Layer):
         return init_weights(self, key, shape, fans(shape, stride=laid.stride, transposed=True)), {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        return conv_transpose(x, params["w"], params.get("b"), stride=self.stride, padding=self.padding), state
+        return conv_transpose(x, *weights_of(self, params), stride=self.stride, padding=self.padding), state
 
     def receptive_window(self, *inputs: Any) -> tuple[tuple[int, Fraction, int], ...]:
         laid = self._windows(*inputs)

@@ -28,6 +28,7 @@ from fdl.initializers import Initializer, glorot_uniform, zeros
 from fdl.layer import Layer, Tree
 from fdl.layers.affine import affine
 from fdl.layers.attention import attention
+from fdl.layers.checks import weights_of
 from fdl.layers.rotary import rotary
 from fdl.slices import put_at
 
@@ -35,8 +36,8 @@ from fdl.slices import put_at
 class MultiHeadAttention(Layer):
     """Attention of x to itself, or to a context, by several heads; the output has the features of x.
 
-    Inputs are ``(x, context=None, lengths=None, mask=None)``: x [N, Tq, C]; context [N, Tk, D], which is attended
-    to instead of x; lengths [N], how many positions of what is attended to are real; mask, True where a
+    Inputs are, by position, ``x, context=None, lengths=None, mask=None``: x [N, Tq, C]; context [N, Tk, D], which is
+    attended to instead of x; lengths [N], how many positions of what is attended to are real; mask, True where a
     query attends to a key, broadcast to [N, heads, Tq, Tk].
 
     Parameters are ``q``, ``k``, ``v`` and ``out``, each with ``w`` and, unless ``bias=False``, ``b``. There is no
@@ -125,7 +126,7 @@ class MultiHeadAttention(Layer):
                 raise InputError("MultiHeadAttention takes x alone while it is streaming")
             y, state = self._continued(state, q, k, v, key, rate)
         y = y.reshape(*y.shape[:2], -1)
-        return affine(y, params["out"]["w"], params["out"].get("b")), state
+        return affine(y, *weights_of(self, params["out"])), state
 
     def weights(self, params: Tree, x: Any, context: Any = None, lengths: Any = None, mask: Any = None) -> jax.Array:
         """Which positions each query looks at, to plot: the weights [N, heads, Tq, Tk], of which each row sums to one.
@@ -156,7 +157,7 @@ class MultiHeadAttention(Layer):
     def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
         context = x if context is None else context
         inputs = {"q": x, "k": context, "v": context}
-        q, k, v = (affine(a, params[name]["w"], params[name].get("b")) for name, a in inputs.items())
+        q, k, v = (affine(a, *weights_of(self, params[name])) for name, a in inputs.items())
         return q, k, v
 
     def _rotated(self, q: Any, k: Any) -> tuple[Any, Any]:

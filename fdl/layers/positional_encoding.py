@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.initializers import Initializer, normal
 from fdl.layer import Layer, Tree
+from fdl.layers.checks import check_floats
 from fdl.layers.embedding import embedding
 from fdl.layers.positions import sinusoidal_positions
 
@@ -103,3 +104,4 @@ def _added(x: Any, table: jax.Array, state: Tree) -> tuple[Any, Tree]:
 def _check_sequence(who: str, x: Any) -> None:
     if len(x.shape) != 3:
         raise InputError(f"{who} expects x of shape [N, T, C], got {list(x.shape)}")
+    check_floats(who, x)

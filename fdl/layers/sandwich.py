@@ -26,6 +26,7 @@ from fdl.layer import Layer, Tree
 from fdl.layers.activation import relu
 from fdl.layers.affine import Affine, affine
 from fdl.layers.batch_norm import BatchNorm, batch_norm, batch_norm_inference
+from fdl.layers.checks import weights_of
 from fdl.rule import rule
 
 
@@ -147,7 +148,7 @@ class AffineRelu(Affine):
     """
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        return affine_relu(x, params["w"], params.get("b")), state
+        return affine_relu(x, *weights_of(self, params)), state
 
 
 class AffineNormRelu(Layer):

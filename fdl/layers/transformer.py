@@ -65,7 +65,7 @@ def _dropout(rate: float) -> tuple[Layer, ...]:
 class EncoderBlock(Combinator):
     """Self-attention and a feed-forward network: what encoders, and GPT-like decoders (``causal``), are stacked of.
 
-    Inputs are ``(x, lengths=None, mask=None)``, as for `MultiHeadAttention`.
+    Inputs are, by position, ``x, lengths=None, mask=None``, as for `MultiHeadAttention`.
 
     Args:
         attention: usually a `MultiHeadAttention`, causal or not.
@@ -103,7 +103,7 @@ class EncoderBlock(Combinator):
 class DecoderBlock(Combinator):
     """Causal self-attention, attention to an encoder's output, and a feed-forward network.
 
-    Inputs are ``(x, context, lengths=None)``; lengths [N] are those of the context.
+    Inputs are, by position, ``x, context, lengths=None``; lengths [N] are those of the context.
 
     Args:
         attention: of x to itself, usually ``MultiHeadAttention(heads, causal=True)``.

@@ -66,4 +66,5 @@ def project_views(net: Any, first: Any, second: Any) -> tuple[Any, Any]:
     if first.shape != second.shape:
         raise InputError(f"two views have the same shape, got {list(first.shape)} and {list(second.shape)}")
     z = net.head(net.encoder(jnp.concatenate([first, second])))
-    return z[: len(first)], z[len(first) :]
+    n = first.shape[0]
+    return z[:n], z[n:]

@@ -114,7 +114,7 @@ class _Patches(Combinator):
                 f"this vit has positions for images of shape [N, {self.size}, {self.size}, C], got "
                 f"{list(images.shape)}: resize them, or make it with another size"
             )
-        return net.conv(images).reshape(len(images), -1, self.features)
+        return net.conv(images).reshape(images.shape[0], -1, self.features)
 
 
 class _ClassToken(Layer):
@@ -124,5 +124,5 @@ class _ClassToken(Layer):
         return {"token": jnp.zeros(x.shape[-1])}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        first = jnp.broadcast_to(params["token"].astype(x.dtype), (len(x), 1, x.shape[-1]))
+        first = jnp.broadcast_to(params["token"].astype(x.dtype), (x.shape[0], 1, x.shape[-1]))
         return jnp.concatenate([first, x], axis=1), state

@@ -102,11 +102,6 @@ def merge(parts: list[Any]) -> Any:
     )
 
 
-def widened(tree: Any) -> Any:
-    """The tree with its arrays in float32 or wider."""
-    return jax.tree.map(lambda a: jnp.asarray(a, wide(a)), tree)
-
-
 def all_finite(tree: Any) -> jax.Array:
     """Whether no number in the tree is infinite or NaN."""
     finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
