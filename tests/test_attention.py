@@ -136,6 +136,16 @@ def test_a_query_without_a_key_gives_zero_and_takes_no_gradient(block):
     np.testing.assert_array_equal(without_keys, jnp.zeros_like(q))
 
 
+@pytest.mark.parametrize("block", [None, 1, 2])
+@pytest.mark.parametrize(("queries", "keys", "dim"), [(3, 0, 2), (0, 3, 2), (3, 3, 0)])
+def test_an_axis_may_be_empty(queries, keys, dim, block):
+    arguments = {"q": draw(1, queries, 1, dim), "k": draw(1, keys, 1, dim), "v": draw(1, keys, 1, 2)}
+    y, gradients = value_and_gradients(arguments, block=block)
+    means = np.broadcast_to(arguments["v"].mean(1, keepdims=True) if keys else 0.0, (1, queries, 1, 2))
+    np.testing.assert_allclose(y, means, rtol=1e-5, atol=1e-6)
+    assert all(jnp.isfinite(a).all() for a in jax.tree.leaves(gradients))
+
+
 def test_dropout_drops_its_rate_keeps_the_mean_and_does_not_depend_on_blocks_or_the_batch():
     @functools.partial(jax.jit, static_argnums=(0, 1))
     def kept(n, block, key):

@@ -1,5 +1,6 @@
 """Exported models: what was written says the same where there is no fdl, for any batch size."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -24,9 +25,13 @@ from fdl.layers import (
     MultiHeadAttention,
     Relu,
     Serial,
+    conv,
+    conv_norm_relu,
+    conv_transpose,
     network,
     softmax,
 )
+from fdl.losses import hinge, nt_xent
 from fdl.models import vit
 from fdl.train import export, export_model, predict
 
@@ -117,6 +122,31 @@ def test_a_vision_transformer_takes_any_batch(tmp_path):
         arrays = [file[f"array{i}"] for i in range(len(file.files) - 2)]
     found, expected = program.call(arrays, IMAGES[:2]), predict(net, params, state, IMAGES, batch_size=5)
     np.testing.assert_allclose(found, expected[:2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shapes"),
+    [
+        (conv, [("n", 8, 3), (3, 3, 2)]),
+        (conv, [("n", 8, 8, 3), (3, 3, 3, 2)]),
+        (conv, [("n", 4, 4, 4, 3), (3, 3, 3, 3, 2)]),
+        (functools.partial(conv, groups=2), [("n", 8, 8, 4), (3, 3, 2, 4)]),
+        (functools.partial(conv_transpose, stride=2), [("n", 4, 4, 3), (3, 3, 3, 2)]),
+        (lambda x, w: conv_norm_relu(x, w, jnp.ones(2), jnp.zeros(2))[0], [("n", 8, 8, 3), (3, 3, 3, 2)]),
+        (lambda scores: hinge(scores, jnp.zeros(scores.shape[0], int)), [("n", 3)]),
+        (lambda x, w: nt_xent(x @ w, x), [("n", 3), (3, 3)]),
+    ],
+)
+def test_gradients_take_any_batch(rule, shapes):
+    rng, (n,) = np.random.default_rng(0), jax.export.symbolic_shape("n")
+    gradient = jax.jit(jax.grad(lambda arrays: (rule(*arrays) ** 2).sum()))
+    symbols = [jax.ShapeDtypeStruct([n if size == "n" else size for size in shape], np.float32) for shape in shapes]
+    exported = jax.export.export(gradient)(symbols)
+    for examples in (1, 5):
+        sizes = [[examples if size == "n" else size for size in shape] for shape in shapes]
+        arrays = [rng.normal(size=size).astype(np.float32) for size in sizes]
+        for found, expected in zip(exported.call(arrays), gradient(arrays), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_wiring_that_needs_a_number(tmp_path):

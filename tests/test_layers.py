@@ -103,6 +103,7 @@ LOGITS = jnp.zeros((2, 3))
         (lambda: PositionalEncoding().apply({}, {}, jnp.ones((2, 3, 4), int)), "PositionalEncoding expects floats"),
         (lambda: Affine(3, 4), "given its outputs alone, .* got bias=4"),
         (lambda: Affine(3, bias=False).apply({"w": LOGITS.T, "b": jnp.ones(2)}, {}, LOGITS), "called w, got b, w"),
+        (lambda: softmax_cross_entropy(jnp.zeros((2, 3), int), jnp.array([0, 1])), r"logits .*int32"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 3])), r"class ids in \[0, 3\), .* got 3"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([-1, 0])), "got -1"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([0.0, 1.0])), r"got float32 of shape \[2\]"),

@@ -38,6 +38,27 @@ def test_every_block_gives_the_loss_of_the_whole(block):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), fused, plain)
 
 
+def test_a_whole_block_of_classes_may_be_impossible():
+    x, w, labels = jax.random.normal(KEY, (2, 3)), jax.random.normal(KEY, (3, 6)), jnp.array([3, 5])
+    b = jnp.array([-jnp.inf, -jnp.inf, 0, 1, -jnp.inf, 2])
+
+    def value_and_gradients(loss):
+        return jax.value_and_grad(lambda *arguments: loss(*arguments) @ jnp.array([1.0, 3.0]), (0, 1, 2))(x, w, b)
+
+    fused = value_and_gradients(lambda x, w, b: linear_softmax_cross_entropy(x, w, b, labels, block=2))
+    plain = value_and_gradients(lambda x, w, b: softmax_cross_entropy(affine(x, w, b), labels))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), fused, plain)
+
+
+def test_the_weight_of_an_impossible_class_that_is_no_target_has_no_gradient():
+    logits, weights = jnp.array([[0.0, 1.0, -jnp.inf]]), jnp.ones(3)
+
+    def loss(weights):
+        return softmax_cross_entropy(logits, jnp.array([0]), class_weights=weights)[0]
+
+    np.testing.assert_allclose(jax.grad(loss)(weights), [np.log(1 + np.e), 0, 0], rtol=1e-6)
+
+
 def test_the_gradient_holds_one_block_of_logits():
     x, w, b, labels = jnp.ones((256, 8)), jnp.ones((8, 4096)), jnp.ones(4096), jnp.zeros(256, int)
 

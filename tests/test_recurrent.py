@@ -152,6 +152,22 @@ def test_the_batch_may_be_a_symbol():
     assert_trees_close(exported.call(params, XS, start), gradient(params, XS, start))
 
 
+@pytest.mark.parametrize("wide", ["xs", "h0", "wx", "wh", "b"])
+def test_one_argument_may_be_wider_than_the_others(wide):
+    params, _, (h, c) = started(LSTM(3), XS)
+    arguments = {"xs": XS, "h0": h, "c0": c, **params}
+
+    def loss(arguments):
+        hs, _ = lstm(**arguments)
+        return (hs**2).sum()
+
+    with jax.enable_x64(True):
+        mixed = arguments | {wide: arguments[wide].astype(jnp.float64)}
+        found = jax.grad(loss)(mixed)
+        assert jax.tree.map(lambda a: a.dtype, found) == jax.tree.map(lambda a: a.dtype, mixed)
+    assert_trees_close(found, jax.grad(loss)(arguments))
+
+
 def test_lengths_may_be_traced():
     params, state, start = started(LSTM(3))
     expected, _ = LSTM(3).apply(params, state, PADDED, LENGTHS, start)

@@ -214,7 +214,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
         if places is not None:
             y, log_total = join_queries([_finished(*sums_at(place, None)) for place in places], group)
         else:
-            zero = jnp.zeros_like(matrices.q[..., 0], dtype)
+            zero = jnp.zeros_like(matrices.q, dtype, shape=matrices.q.shape[:-1])
             none = [jnp.full_like(zero, lowest), zero, jnp.zeros_like(zero, shape=(*zero.shape, v.shape[-1]))]
             y, log_total = _finished(*over_blocks(step, none, group, sizes, causal))
         return [by_position(y, group).astype(jnp.result_type(q, k, v)), by_example(log_total, group)], ()
@@ -291,7 +291,7 @@ def _turned(a):
 
 
 def _scale(q, scale):
-    return q.shape[-1] ** -0.5 if scale is None else scale
+    return max(1, q.shape[-1]) ** -0.5 if scale is None else scale
 
 
 def _or_one(total):

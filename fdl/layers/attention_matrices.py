@@ -161,9 +161,9 @@ def block_at(matrices: Matrices, group: Group, place: Place) -> Block:
     band, mask, bias = with_each((group.band, group.mask, group.bias), matrices.q)
     conditions = []
     if isinstance(place.query, jax.Array):  # in a loop, where the last block overlaps the one before
-        if queries % place.queries:
+        if place.queries and queries % place.queries:
             conditions.append((rows >= place.query)[:, None])
-        if keys % place.keys:
+        if place.keys and keys % place.keys:
             conditions.append(columns >= place.key)
     if band is not None:
         conditions.append(_causal(band, place, queries, keys))

@@ -58,8 +58,9 @@ def operation_weight_gradient(x, dy, laid, groups):
 
 def weight_gradient_by_chunks(x, dy, laid):
     """dw: the sum over chunks of examples, each with the order of axes that CPU needs."""
-    size = chunk_size(math.prod(laid.output), len(x))
-    chunks = len(x) // size
+    examples = x.shape[0]
+    size = chunk_size(math.prod(laid.output), examples)
+    chunks = examples // size
     if chunks < 2:
         return _of_chunk(x, dy, laid)
 
@@ -67,7 +68,7 @@ def weight_gradient_by_chunks(x, dy, laid):
         x_seen, dy_seen = (slice_at(a, chunk * size, size) for a in (x, dy))
         return total + _of_chunk(x_seen, dy_seen, laid)
 
-    if len(x) % size:
+    if examples % size:
         rest = _of_chunk(x[chunks * size :], dy[chunks * size :], laid)
     else:
         rest = jnp.full((*laid.kernel, x.shape[-1], dy.shape[-1]), zero_like(x, wide(x, dy)))
@@ -86,12 +87,15 @@ def _of_chunk(x, dy, laid):
 def chunk_size(outputs: int, examples: int) -> int:
     """How many examples a chunk of the weight gradient has: at least 4, and 1024 positions of dy.
 
-    Up to twice as many, if then no examples are left over: these are one more program to compile.
+    Up to twice as many, if then no examples are left over: these are one more program to compile. All of them, where
+    their number is a symbol (`jax.export`): a loop has to know how often it runs.
 
     Example:
         >>> chunk_size(32 * 32, 64), chunk_size(10 * 10, 128), chunk_size(10 * 10, 127), chunk_size(4 * 4, 64)
         (4, 16, 11, 64)
     """
+    if not isinstance(examples, int):
+        return examples
     least = max(4, -(-1024 // outputs))
     return next((size for size in range(least, 2 * least) if examples % size == 0), least)
 

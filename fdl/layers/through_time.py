@@ -155,7 +155,8 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
         da, dq = _where(valid, (da, dq), 0)
         # q = h wh
         dh_before = dbefore[0] + cell.product.to_input(da if dq is None else dq, turned_wh)
-        return (_where(valid, (dh_before, *dbefore[1:]), dstates), t - 1), (da, dq)
+        before = _typed_like(dstates, (dh_before, *dbefore[1:]))
+        return (_where(valid, before, dstates), t - 1), (da, dq)
 
     def to_weights(x: Any, h: Any, da: Any, dq: Any) -> Any:
         # a = x wx + b      q = h wh
@@ -175,7 +176,7 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
         db, dq_sum = db + da.sum(range(da.ndim - 1)), dq_sum + dq.sum(range(dq.ndim - 1))
         return (last, dw, db, dq_sum), cell.product.to_input(da, turned_wx)
 
-    dtype = wide(kept.xs, wx)
+    dtype = wide(kept.xs, kept.h0, wx, wh, b)
     nothing = [jnp.zeros_like(a, dtype) for a in (jnp.concatenate([wx, wh], axis=-2), b, b)]
     inputs = (x, valid, first, h, kept.others, kept.gates)
     carry: Any = ((tuple(d.astype(dtype) for d in dstates), number * size - 1), *nothing)

@@ -159,8 +159,9 @@ def _(residuals, dloss, *, margin):
     dloss = valid(dloss.astype(s.dtype), y, where, s.shape[-1])[..., None]
     # loss = sum of missing      missing = max(0, s_j - s_y + margin), and 0 for j = y
     ds = jnp.where(_missing(s, y, margin) != 0, dloss, 0)
-    ds = jnp.put_along_axis(ds, y[..., None], -ds.sum(-1, keepdims=True), axis=-1, inplace=False, mode="clip")
-    return ds, None, None
+    rows = ds.reshape(y.size, s.shape[-1])
+    rows = rows.at[jnp.arange(y.size), y.ravel()].set(-rows.sum(-1), mode="clip", unique_indices=True)
+    return rows.reshape(s.shape), None, None
 
 
 def _missing(s, labels, margin):

@@ -95,9 +95,9 @@ def _(residuals, dloss, *, temperature):
     # loss = mean of both views' losses
     dlosses = jnp.tile(dloss.astype(total.dtype) / 2, 2)
     # losses = lse - s of the partner
-    view = jnp.arange(len(u))
+    view = jnp.arange(u.shape[0])
     ds = jnp.exp(_similarities(u, temperature) - peak[:, None]) * (dlosses / total)[:, None]
-    ds = ds.at[view, jnp.roll(view, len(first))].add(-dlosses)
+    ds = ds.at[view, jnp.roll(view, first.shape[0])].add(-dlosses)
     # s = u u^T / temperature
     du = (jnp.matmul(ds, u) + jnp.matmul(ds.T, u)) / temperature
     # u = z / |z|
@@ -120,13 +120,13 @@ def _directions(first, second):
 def _similarities(u, temperature):
     """Of all views to all others [2N, 2N]; to itself, each has none."""
     s = jnp.matmul(u, u.T) / temperature
-    return jnp.where(jnp.eye(len(u), dtype=bool), -jnp.inf, s)
+    return jnp.where(jnp.eye(u.shape[0], dtype=bool), -jnp.inf, s)
 
 
 def _to_partners(s):
     """Of each view, the similarity to the other view of the same example."""
-    n = len(s) // 2
-    return jnp.concatenate([jnp.diagonal(s, n), jnp.diagonal(s, -n)])
+    each = jnp.arange(s.shape[0])
+    return s[each, jnp.roll(each, s.shape[0] // 2)]
 
 
 def _per_example(losses):

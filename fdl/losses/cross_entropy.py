@@ -34,6 +34,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.losses.arguments import (
     are_ids,
+    check_floats,
     check_range,
     check_smoothing,
     check_where,
@@ -88,6 +89,7 @@ def _(logits, labels, *, label_smoothing, where, class_weights):
     shape, classes = jnp.shape(logits)[:-1], jnp.shape(logits)[-1:]
     if not classes:
         raise InputError("softmax_cross_entropy expects logits of shape [..., C], got a scalar")
+    check_floats("softmax_cross_entropy", logits=logits)
     check_smoothing("softmax_cross_entropy", label_smoothing)
     check_where("softmax_cross_entropy", where, shape)
     if class_weights is not None and (
@@ -141,7 +143,8 @@ def _(residuals, dloss, *, label_smoothing):
     if class_weights is None:
         return dz, dlabels, None, None
     dtargets = targets * dhard[..., None] + duniform[..., None] / z.shape[-1]
-    return dz, dlabels, None, (surprise * dtargets).sum(range(dloss.ndim))
+    # what no target asks for adds nothing, even where it is impossible and infinitely surprising
+    return dz, dlabels, None, jnp.where(dtargets == 0, 0, surprise * dtargets).sum(range(dloss.ndim))
 
 
 def _wide(logits, labels, where, class_weights):

@@ -125,7 +125,8 @@ def _(x, w, b, labels, *, label_smoothing, where, block):
 def _(x, w, b, labels, *, label_smoothing, where, block):
     rows, y = without_masked(where, x, labels)
     classes = w.shape[1]
-    zero = jnp.zeros_like(y, wide(x, w))
+    zero = jnp.zeros_like(y, _dtype(x, w, b))
+    lowest = jnp.full_like(zero, jnp.finfo(zero.dtype).min)  # above minus infinity, of which a block may be full
 
     def step(carry, start, size):
         peak, total, right, sum_z = carry
@@ -136,7 +137,7 @@ def _(x, w, b, labels, *, label_smoothing, where, block):
         right = jnp.where(y >= start, here, right)  # if it is beyond this block, a later one will know
         return higher, total, right, (sum_z + z.sum(-1) if label_smoothing else sum_z)
 
-    peak, total, right, sum_z = _over_blocks(step, (jnp.full_like(zero, -jnp.inf), zero, zero, zero), classes, block)
+    peak, total, right, sum_z = _over_blocks(step, (lowest, zero, zero, zero), classes, block)
     loss = _loss(peak + jnp.log(total), right, sum_z / classes, label_smoothing)
     loss = valid(loss, y, where, classes)
     return loss.astype(x.dtype), (x, w, b, labels, where, peak, total)
@@ -172,8 +173,12 @@ def _(residuals, dloss, *, label_smoothing, block):
 
 
 def _logits(x, w, b):
-    z = jnp.matmul(x, w, preferred_element_type=wide(x, w))
+    z = jnp.matmul(x, w, preferred_element_type=_dtype(x, w, b))
     return z if b is None else z + b
+
+
+def _dtype(x, w, b):
+    return wide(x, w) if b is None else wide(x, w, b)
 
 
 def _loss(lse, right, mean, label_smoothing):

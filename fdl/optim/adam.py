@@ -158,8 +158,9 @@ def nadam(
 
         w += -lr (b1' m / c1' + (1 - b1) g / c1) / (sqrt(vhat) + eps)
 
-    b1' is b1 in the next step, and c1' what c1 will be there. b1 is constant unless it is given as a schedule.
-    PyTorch and Keras always use one: ``lambda step: 0.9 * (1 - 0.5 * 0.96 ** (0.004 * (step + 1)))``, the paper's.
+    b1' is b1 in the next step, and c1' what c1 will be there. b1 is constant unless it is given as a schedule, like
+    the paper's: ``lambda step: 0.9 * (1 - 0.5 * 0.96 ** (0.004 * (step + 1)))``. PyTorch always has that one, but in
+    the step's formula alone: its m is averaged with a constant b1.
 
     Args:
         learning_rate: lr >= 0.
