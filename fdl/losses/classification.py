@@ -160,7 +160,7 @@ def _(residuals, dloss, *, margin):
     # loss = sum of missing      missing = max(0, s_j - s_y + margin), and 0 for j = y
     ds = jnp.where(_missing(s, y, margin) != 0, dloss, 0)
     rows = ds.reshape(y.size, s.shape[-1])
-    rows = rows.at[jnp.arange(y.size), y.ravel()].set(-rows.sum(-1), mode="clip", unique_indices=True)
+    rows = rows.at[jnp.arange(y.size), y.ravel()].set(-rows.sum(1), mode="clip", unique_indices=True)
     return rows.reshape(s.shape), None, None
 
 

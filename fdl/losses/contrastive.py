@@ -112,9 +112,10 @@ def _directions(first, second):
     scale = jax.lax.stop_gradient(jnp.abs(z).max(axis=1, keepdims=True, initial=0))  # or squares overflow
     is_zero = scale == 0
     scale = jnp.where(is_zero, 1, scale)
-    squares = jnp.where(is_zero, 1, jnp.sum(jnp.square(z / scale), axis=1, keepdims=True))
+    scaled = z / scale
+    squares = jnp.where(is_zero, 1, jnp.sum(jnp.square(scaled), axis=1, keepdims=True))
     inverse = jnp.where(is_zero, 0, jax.lax.rsqrt(squares))
-    return z / scale * inverse, inverse / scale
+    return scaled * inverse, inverse / scale
 
 
 def _similarities(u, temperature):

@@ -187,7 +187,7 @@ def _loss(lse, right, mean, label_smoothing):
 
 def _subtract_at(z, columns, amounts):
     """z [N, C], with each row's amount taken away in one of its columns, or nowhere if it has no such column."""
-    columns = jnp.where((columns >= 0) & (columns < z.shape[1]), columns, z.shape[1])
+    columns = jnp.where(columns >= 0, columns, z.shape[1])  # or it would be counted from the end
     return z.at[jnp.arange(z.shape[0]), columns].subtract(amounts, mode="drop", unique_indices=True)
 
 
