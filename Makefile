@@ -39,13 +39,13 @@ bench: WHAT ?= rules
 bench: .venv/ready ## measure the rules against automatic differentiation, or WHAT=networks, optimizers, training
 	@$(VENV_PYTHON) benchmarks/$(WHAT).py $(ARGS)
 
-peers: .venv-peers/ready ## measure training steps against Flax, Equinox, Haiku and PyTorch, for 45 minutes
+peers: .venv-peers/ready ## measure training steps against Flax, Equinox, Haiku and PyTorch, for an hour
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/benchmarks .venv-peers/bin/python -m peers $(ARGS)
 
-# pdoc would leave out what is not in the __all__ of its package: most derivations.
+# Each by its name: pdoc leaves out what is not in the __all__ of its package, and warns of what it has already.
 docs: MODULES = $(shell find fdl -name '*.py' | LC_ALL=C sort | sed 's#/__init__##; s#\.py$$##; s#/#.#g')
 docs: .venv/tools ## write the reference to build/docs/index.html
-	@$(VENV_PYTHON) -W ignore -m pdoc --math --docformat google --output-directory build/docs $(MODULES)
+	@$(VENV_PYTHON) -W "ignore:The module specification" -m pdoc --math --docformat google --output-directory build/docs $(MODULES)
 	@echo "build/docs/index.html"
 
 # uv has an environment of its own: .venv cannot be made while pyproject.toml and constraints.txt disagree.

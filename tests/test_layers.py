@@ -10,6 +10,7 @@ from fdl.layers import (
     Affine,
     BatchNorm,
     Dropout,
+    MultiHeadAttention,
     PositionalEncoding,
     affine,
     batch_norm,
@@ -82,6 +83,7 @@ def test_cross_entropy_of_huge_logits_is_exact():
 
 
 LOGITS = jnp.zeros((2, 3))
+X, W = jnp.ones((1, 2, 3)), jnp.ones((3, 3))
 
 
 @pytest.mark.parametrize(
@@ -103,6 +105,7 @@ LOGITS = jnp.zeros((2, 3))
         (lambda: PositionalEncoding().apply({}, {}, jnp.ones((2, 3, 4), int)), "PositionalEncoding expects floats"),
         (lambda: Affine(3, 4), "given its outputs alone, .* got bias=4"),
         (lambda: Affine(3, bias=False).apply({"w": LOGITS.T, "b": jnp.ones(2)}, {}, LOGITS), "called w, got b, w"),
+        (lambda: MultiHeadAttention(1).apply({n: {"w": W} for n in "qkv"}, {}, X), "^q: .* called b and w, got w"),
         (lambda: softmax_cross_entropy(jnp.zeros((2, 3), int), jnp.array([0, 1])), r"logits .*int32"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 3])), r"class ids in \[0, 3\), .* got 3"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([-1, 0])), "got -1"),

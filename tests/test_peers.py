@@ -104,6 +104,8 @@ def test_the_page_is_made_from_the_numbers_alone(tmp_path):
     page = report.markdown(again)
     assert "| gpt | 1.0 | 50.0 | 0.0 | 100.0 | 0.50 | 10 | 100 | 10.0 |" in page
     assert "## lenet 128x32, width 6, depth 5" in page
+    assert "Turns of each library here: 3." in page
+    assert (report.with_spread([0.01]), report.with_spread([0.01, 0.03])) == ("10", "20 (15 to 25)")
     report.draw(again, tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {"results.json", "results.png", "scaling.png"}
 

@@ -18,6 +18,7 @@ def test_the_blocks_run(capsys):
         lines_before = "\n" * TEXT.count("\n", 0, block.start(1))
         exec(compile(lines_before + block[1], README, "exec"), names)
     printed = capsys.readouterr().out
+    assert list(losses(TEXT)) == [0, 25, 50, 75, 100]
     assert losses(printed) == pytest.approx(losses(TEXT), abs=0.005)
     assert "ok: all 6 gradients agree" in printed
 

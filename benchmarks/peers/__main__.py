@@ -1,6 +1,6 @@
 """Training steps in fdl, Flax, Equinox, Haiku and PyTorch, measured side by side: time, memory, compilation.
 
-    make peers                                  all workloads and libraries: some 45 minutes
+    make peers                                  all workloads and libraries: about an hour
     make peers ARGS="lstm gpt"                  those workloads
     make peers ARGS="--libraries fdl,torch"     those libraries
     make peers ARGS="--quick"                   small and short, to see that it works

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.initializers import Initializer, glorot_uniform, zeros
-from fdl.layer import Layer, Tree
+from fdl.layer import Layer, Tree, inside
 from fdl.layers.affine import affine
 from fdl.layers.attention import attention
 from fdl.layers.checks import weights_of
@@ -126,7 +126,7 @@ class MultiHeadAttention(Layer):
                 raise InputError("MultiHeadAttention takes x alone while it is streaming")
             y, state = self._continued(state, q, k, v, key, rate)
         y = y.reshape(*y.shape[:2], -1)
-        return affine(y, *weights_of(self, params["out"])), state
+        return self._mapped(params, "out", y), state
 
     def weights(self, params: Tree, x: Any, context: Any = None, lengths: Any = None, mask: Any = None) -> jax.Array:
         """Which positions each query looks at, to plot: the weights [N, heads, Tq, Tk], of which each row sums to one.
@@ -157,8 +157,12 @@ class MultiHeadAttention(Layer):
     def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
         context = x if context is None else context
         inputs = {"q": x, "k": context, "v": context}
-        q, k, v = (affine(a, *weights_of(self, params[name])) for name, a in inputs.items())
+        q, k, v = (self._mapped(params, name, a) for name, a in inputs.items())
         return q, k, v
+
+    def _mapped(self, params: Tree, name: str, x: Any) -> jax.Array:
+        with inside(name):
+            return affine(x, *weights_of(self, params[name]))
 
     def _rotated(self, q: Any, k: Any) -> tuple[Any, Any]:
         """Queries and keys at their positions, from the first one on."""
