@@ -7,7 +7,7 @@ import pytest
 
 import fdl
 from fdl.layers import Dropout, DropPath, Serial, SpatialDropout, drop_path, dropout, spatial_dropout
-from fdl.layers.random_bits import random_bits, threefry
+from fdl.layers.random_bits import hash_key, random_bits, threefry
 
 KEY = jax.random.key(0)
 IMAGES = jnp.ones((200, 4, 4, 50))
@@ -47,6 +47,18 @@ def test_other_keys_drop_other_elements(impl):
     x, (a, b) = jnp.ones(1000), jax.random.split(jax.random.key(0, impl=impl))
     assert 0.4 < (dropout(x, a, 0.5) == dropout(x, b, 0.5)).mean() < 0.6
     np.testing.assert_array_equal(dropout(x, a, 0.5), dropout(x, a, 0.5))
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_a_key_of_any_kind_is_two_words_of_the_hash(impl):
+    words = [hash_key(key) for key in jax.random.split(jax.random.key(0, impl=impl), 50)]
+    assert {(word.shape, word.dtype.name) for word in words} == {((2,), "uint32")}
+    assert len({tuple(word.tolist()) for word in words}) == 50
+
+
+def test_an_array_as_key_drops_what_its_key_does():
+    x = jnp.ones(100)
+    np.testing.assert_array_equal(dropout(x, jax.random.key_data(KEY), 0.5), dropout(x, KEY, 0.5))
 
 
 def test_one_key_for_each_example_is_one_call_for_each_example():

@@ -73,11 +73,12 @@ from fdl.layers.attention_matrices import (
     put_queries,
     queries_at,
     summed_gradients,
+    turned_causal_band,
     with_each,
     without_padding,
 )
 from fdl.layers.checks import check_floats
-from fdl.layers.random_bits import threefry
+from fdl.layers.random_bits import hash_key, threefry
 from fdl.rule import rule, wide
 
 
@@ -217,7 +218,8 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
             zero = jnp.zeros_like(matrices.q, dtype, shape=matrices.q.shape[:-1])
             none = [jnp.full_like(zero, lowest), zero, jnp.zeros_like(zero, shape=(*zero.shape, v.shape[-1]))]
             y, log_total = _finished(*over_blocks(step, none, group, sizes, causal))
-        return [by_position(y, group).astype(jnp.result_type(q, k, v)), by_example(log_total, group)], ()
+        log_total = log_total.reshape(group.q.shape[0], q.shape[2], q.shape[1])
+        return [by_position(y, group).astype(jnp.result_type(q, k, v)), log_total], ()
 
     (y, log_total), _ = by_groups(of_group, sizes, examples)
     return y, (q, k, v, mask, bias, lengths, key, None if sizes.keys == k.shape[1] else y, log_total)
@@ -227,7 +229,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
 def _(residuals, dy, *, causal, scale, rate, block):
     q, k, v, mask, bias, lengths, key, y, log_total = residuals
     sizes, dtype = block_sizes(q.shape, k.shape, block, causal), wide(q, k, v)
-    band = _turned(causal_band(sizes)) if causal else None  # so it lies in memory as its blocks are used: turned
+    band = turned_causal_band(sizes) if causal else None
     examples = as_examples(q, k, v, mask, bias, lengths, band=band, log_total=log_total, y=y, dy=dy)
     is_one_bias = examples.bias is not None and examples.bias.shape[0] == 1  # for all examples
 
@@ -314,7 +316,7 @@ def _dropped_at(key, shape, number, rows, columns, rate):
     n, queries, heads, _ = shape
     matrix = number[:, None].astype(jnp.uint32) * np.uint32(heads) + jnp.arange(heads, dtype=jnp.uint32)
     which = matrix.reshape(n, heads, 1, 1) * np.uint32(queries) + rows[:, None].astype(jnp.uint32)
-    a, b = threefry(jax.random.bits(key, (2,), jnp.uint32), *jnp.broadcast_arrays(which, columns.astype(jnp.uint32)))
+    a, b = threefry(hash_key(key), *jnp.broadcast_arrays(which, columns.astype(jnp.uint32)))
     return (a ^ b) < np.uint32(rate * 2**32)
 
 

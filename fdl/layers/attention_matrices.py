@@ -44,7 +44,7 @@ class Group(NamedTuple):
     lengths: jax.Array | None  # [n]
     number: jax.Array  # [n], of each example in the whole batch
     band: jax.Array | None = None  # `causal_band`, or None where queries attend to later keys too
-    log_total: jax.Array | None = None  # [n, kv_heads, heads / kv_heads, Tq]
+    log_total: jax.Array | None = None  # [n, heads, Tq]
     y: jax.Array | None = None  # with dy: [n, Tq, heads, dim_v]
     dy: jax.Array | None = None
 
@@ -139,8 +139,26 @@ def causal_band(sizes: Sizes) -> jax.Array:
         >>> causal_band(Sizes(1, 1, 2, 2)).astype(int).tolist()
         [[[1, 1, 0, 0, 0], [1, 1, 1, 0, 0]]]
     """
-    columns = jnp.arange(sizes.queries + 2 * sizes.keys - 1)
-    return (columns <= jnp.arange(sizes.queries)[:, None] + (sizes.keys - 1))[None]
+    last, columns = _band_axes(sizes)
+    return (columns <= last[:, None])[None]
+
+
+def turned_causal_band(sizes: Sizes) -> jax.Array:
+    """`causal_band` with its columns as rows, [1, queries + 2 keys - 1, queries], as the backward pass has its blocks.
+
+    Made so, not turned afterwards, since turning it would take two kernels in every layer of a stack.
+
+    Example:
+        >>> turned_causal_band(Sizes(1, 1, 2, 2)).astype(int).tolist()
+        [[[1, 1], [1, 1], [0, 1], [0, 0], [0, 0]]]
+    """
+    last, columns = _band_axes(sizes)
+    return (columns[:, None] <= last)[None]
+
+
+def _band_axes(sizes: Sizes) -> tuple[jax.Array, jax.Array]:
+    """The last column of each row that is attended to, and the columns."""
+    return jnp.arange(sizes.queries) + (sizes.keys - 1), jnp.arange(sizes.queries + 2 * sizes.keys - 1)
 
 
 def _causal(band: jax.Array, place: Place, queries: int, keys: int) -> jax.Array:

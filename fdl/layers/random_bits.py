@@ -32,25 +32,42 @@ def random_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     not on how large the batch is.
 
     Args:
-        key: a JAX random key, of any implementation; two words drawn from it are the key of the hash.
+        key: a JAX random key, of any implementation.
         shape: [N, ...], where one example has fewer than 2^32 elements.
 
     Returns:
-        uint32 of that shape; for a single axis what jax.random.bits gives for those two words as key.
+        uint32 of that shape; for a single axis what jax.random.bits gives, if the key is one of Threefry's.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> key = jax.random.key(0)
-        >>> seed = jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl="threefry2x32")
-        >>> bool((random_bits(key, (1000,)) == jax.random.bits(seed, (1000,), jnp.uint32)).all())
+        >>> bool((random_bits(key, (1000,)) == jax.random.bits(key, (1000,), jnp.uint32)).all())
         True
     """
-    seed = jax.random.bits(key, (2,), jnp.uint32)
     batch, example = (shape[0], shape[1:]) if len(shape) > 1 else (1, shape)
     which = jax.lax.broadcasted_iota(jnp.uint32, (batch, *example), 0)
     where = jnp.broadcast_to(jax.lax.iota(jnp.uint32, math.prod(example)).reshape(example), which.shape)
-    a, b = threefry(seed, which, where)
+    a, b = threefry(hash_key(key), which, where)
     return (a ^ b).reshape(shape)
+
+
+def hash_key(key: jax.Array) -> jax.Array:
+    """The key of `threefry` that a JAX random key stands for: its own words, or two drawn from it if it has others.
+
+    Args:
+        key: a JAX random key, of any implementation.
+
+    Returns:
+        [2], uint32.
+
+    Example:
+        >>> import jax
+        >>> hash_key(jax.random.key(7)).tolist(), hash_key(jax.random.key(7, impl="rbg")).shape
+        ([0, 7], (2,))
+    """
+    if jax.random.key_impl(key) == "threefry2x32":
+        return jax.random.key_data(key)
+    return jax.random.bits(key, (2,), jnp.uint32)
 
 
 @jax.jit
