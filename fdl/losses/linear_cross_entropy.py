@@ -123,7 +123,7 @@ def _(x, w, b, labels, *, label_smoothing, where, block):
 
 @linear_softmax_cross_entropy.forward
 def _(x, w, b, labels, *, label_smoothing, where, block):
-    rows, y = without_masked(where, x, labels)
+    rows, y, known = _rows(x, labels, where)
     classes = w.shape[1]
     zero = jnp.zeros_like(y, _dtype(x, w, b))
     lowest = jnp.full_like(zero, jnp.finfo(zero.dtype).min)  # above minus infinity, of which a block may be full
@@ -139,17 +139,16 @@ def _(x, w, b, labels, *, label_smoothing, where, block):
 
     peak, total, right, sum_z = _over_blocks(step, (lowest, zero, zero, zero), classes, block)
     loss = _loss(peak + jnp.log(total), right, sum_z / classes, label_smoothing)
-    loss = valid(loss, y, where, classes)
-    return loss.astype(x.dtype), (x, w, b, labels, where, peak, total)
+    loss = valid(loss, y, known, classes)
+    return loss.astype(x.dtype).reshape(labels.shape), (x, w, b, labels, where, peak, total)
 
 
 @linear_softmax_cross_entropy.backward
 def _(residuals, dloss, *, label_smoothing, block):
     x, w, b, labels, where, peak, total = residuals
-    rows, y = without_masked(where, x, labels)
+    rows, y, known = _rows(x, labels, where)
     classes = w.shape[1]
-    dloss = valid(dloss.astype(total.dtype), y, where, classes)
-    rows, (y, dloss, peak, total) = _rows(rows), map(jnp.ravel, (y, dloss, peak, total))
+    dloss = valid(jnp.ravel(dloss).astype(total.dtype), y, known, classes)
     dright, dmean = (1 - label_smoothing) * dloss, label_smoothing * dloss
 
     def step(gradients, start, size):
@@ -203,6 +202,11 @@ def _over_blocks(step, carry, classes, block):
     return step(carry, whole * block, rest) if rest else carry
 
 
-def _rows(x):
-    """All leading axes as one."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+def _rows(x, labels, where):
+    """x, labels and where as [N, D], [N] and [N], with zeros where they are masked.
+
+    XLA's CPU compiler unrolls what it does with the rows of a short axis, which takes it longer.
+    """
+    x, labels = without_masked(where, x, labels)
+    where = where if where is None else jnp.ravel(where)
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), jnp.ravel(labels), where

@@ -28,9 +28,8 @@ def formula(q, k, v, mask=None, bias=None, lengths=None, key=None, causal=False,
 
 def words(key, shape):
     """JAX's own hash of (query among those of all matrices, key), its two words made one."""
-    seed = jax.random.bits(key, (2,), np.uint32)
     counters = np.indices((int(np.prod(shape[:3])), shape[3])).astype(np.uint32)
-    first, second = np.split(np.asarray(threefry_2x32(seed, counters.ravel())), 2)
+    first, second = np.split(np.asarray(threefry_2x32(jax.random.key_data(key), counters.ravel())), 2)
     return (first ^ second).reshape(shape)
 
 
@@ -86,17 +85,17 @@ def case(name, arguments, number, y=None, batched=(), **choices):
     )
 
 
-RATE = 1794580998 / 2**32  # the bits of one weight: bits that equal the rate exactly are kept
+RATE = 1904534612 / 2**32  # the bits of one weight: bits that equal the rate exactly are kept
 
 CASES = [
-    case("causal in blocks, shared heads", arguments(3, 5, kv_heads=1), "1,2,3", y="3,2,2", causal=True, block=2),
-    case("one block", arguments(3, 4, bias=(1, 4)), "2,1,3", scale=-0.7),
-    case("masked in blocks", masked, "2,1,3", y="3,2,2", block=3),
-    case("masked in one block", masked, "2,1,3", causal=True),
-    case("dropped in blocks", dropped, "2,2,3", y="3,4,2", batched=("bias",), rate=RATE, block=2),
-    case("more queries than keys", arguments(5, 3), "2,1,5", causal=True, block=3),
-    case("causal blocks that overlap", arguments(8, 5), "2,1,8", y="8,2,2", causal=True, block=3),
-    case("blocks without keys", arguments(8, 3, bias=(8, 3)), "2,1,8", causal=True, block=3),
-    case("one query, two keys", arguments(1, 2, heads=1, kv_heads=1, dim=1, dim_v=1), "1,1,1"),
-    case("huge", huge, "1,1,3", y="3,1,2", causal=True, block=3),
+    case("causal in blocks, shared heads", arguments(3, 5, kv_heads=1), "2,3", y="3,2,2", causal=True, block=2),
+    case("one block", arguments(3, 4, bias=(1, 4)), "2,3", scale=-0.7),
+    case("masked in blocks", masked, "2,3", y="3,2,2", block=3),
+    case("masked in one block", masked, "2,3", causal=True),
+    case("dropped in blocks", dropped, "4,3", y="3,4,2", batched=("bias",), rate=RATE, block=2),
+    case("more queries than keys", arguments(5, 3), "2,5", causal=True, block=3),
+    case("causal blocks that overlap", arguments(8, 5), "2,8", y="8,2,2", causal=True, block=3),
+    case("blocks without keys", arguments(8, 3, bias=(8, 3)), "2,8", causal=True, block=3),
+    case("one query, two keys", arguments(1, 2, heads=1, kv_heads=1, dim=1, dim_v=1), "1,1"),
+    case("huge", huge, "1,3", y="3,1,2", causal=True, block=3),
 ]

@@ -10,10 +10,9 @@ from tests.proof.case import Case
 
 def words(key, shape):
     """JAX's own hash of (example, place within the example), its two words made one."""
-    seed = jax.random.bits(key, (2,), np.uint32)
     batch, *example = shape
     counters = np.indices((batch, int(np.prod(example)))).astype(np.uint32)
-    first, second = np.split(np.asarray(threefry_2x32(seed, counters.ravel())), 2)
+    first, second = np.split(np.asarray(threefry_2x32(jax.random.key_data(key), counters.ravel())), 2)
     return (first ^ second).reshape(shape)
 
 
@@ -37,7 +36,7 @@ def arguments(*shape):
     return lambda rng, n: {"x": rng.normal(size=(n, *shape)), "key": jax.random.key(3)}
 
 
-BITS_OF_ONE_ELEMENT = 1906688776  # drawn in the first case; bits that equal the rate exactly are kept
+BITS_OF_ONE_ELEMENT = 1904534612  # drawn in the first case; bits that equal the rate exactly are kept
 
 CASES = [
     Case("matrix", dropout, arguments(4), formula, choices={"rate": BITS_OF_ONE_ELEMENT / 2**32}),
