@@ -131,11 +131,11 @@ def _(x, w, b, labels, *, label_smoothing, where, block):
     def step(carry, start, size):
         peak, total, right, sum_z = carry
         z = _logits(rows, *_columns(w, b, start, size))
-        higher = jnp.maximum(peak, z.max(-1))
-        total = total * jnp.exp(peak - higher) + jnp.exp(z - higher[..., None]).sum(-1)
-        here = jnp.take_along_axis(z, (y - start)[..., None], axis=-1, mode="clip")[..., 0]
+        higher = jnp.maximum(peak, z.max(1))
+        total = total * jnp.exp(peak - higher) + jnp.exp(z - higher[:, None]).sum(1)
+        here = jnp.take_along_axis(z, (y - start)[:, None], axis=1, mode="clip")[:, 0]
         right = jnp.where(y >= start, here, right)  # if it is beyond this block, a later one will know
-        return higher, total, right, (sum_z + z.sum(-1) if label_smoothing else sum_z)
+        return higher, total, right, (sum_z + z.sum(1) if label_smoothing else sum_z)
 
     peak, total, right, sum_z = _over_blocks(step, (lowest, zero, zero, zero), classes, block)
     loss = _loss(peak + jnp.log(total), right, sum_z / classes, label_smoothing)
