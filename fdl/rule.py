@@ -138,6 +138,12 @@ class Rule(Generic[P, R]):
                     f"{self.__name__} needs {name} as a fixed Python value (a number, string, tuple or "
                     f"function), got {choice!r}: it is part of what is compiled"
                 )
+        for name, value in arrays.items():
+            if type(value) in (list, tuple) and _is_of_numbers(value):
+                raise InputError(
+                    f"{self.__name__} expects {name} as an array, got a {type(value).__name__} of numbers: "
+                    "jnp.array(...) makes one of it"
+                )
         if "validate" in self._parts:
             self._parts["validate"](**arrays, **choices)
         if _mode.value == "autodiff":
@@ -198,6 +204,12 @@ def _differentiable(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...]
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _compiled(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
     return _differentiable(a_rule, choices, *arrays)
+
+
+def _is_of_numbers(value: Any) -> bool:
+    """Whether lists and tuples have single numbers in them where arrays should be."""
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and not any(getattr(leaf, "ndim", 0) for leaf in leaves)
 
 
 def _is_recorded(arrays: Any) -> bool:

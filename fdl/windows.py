@@ -189,7 +189,8 @@ def _pads(
         totals = [max((-(-n // s) - 1) * s + e - n, 0) for n, e, s in zip(sizes, extents, strides, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
     pairs = ((padding, padding),) * len(sizes) if isinstance(padding, int) else padding
-    if not isinstance(pairs, str) and len(pairs) == len(sizes) and all(_is_pair(pair) for pair in pairs):
+    is_one_each = isinstance(pairs, Sequence) and len(pairs) == len(sizes)
+    if is_one_each and not isinstance(pairs, str) and all(map(_is_pair, pairs)):
         return tuple((low, high) for low, high in pairs)
     raise InputError(
         f'{who} takes padding as "SAME", "VALID", "VALID_EXACT", a number that is not negative, or (low, high) for '

@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 import jax
 
 from fdl.errors import InputError
+from fdl.keys import check_key
 from fdl.layer import Layer, Tree, Visit, inside
 
 Seen = dict[str, tuple[Any, "Seen"]]  # for each child the shapes of what it was given, and what its children were given
@@ -41,6 +42,7 @@ class Combinator(Layer):
         raise NotImplementedError(f"{type(self).__name__} does not define wire")
 
     def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
+        check_key(self.name, key)
         seen: Seen = {}
 
         def look(key: jax.Array, *inputs: Any) -> None:
@@ -93,6 +95,8 @@ class Combinator(Layer):
                     f"{self.name} is made of {sorted(self.children)}, but its {kind} are for {sorted(tree)}: "
                     "they come from the init of another network"
                 )
+        if key is not None:
+            check_key(self.name, key)
         if isinstance(train, jax.core.Tracer):
             raise InputError(
                 f'{self.name} expects train as a Python bool, got a traced one: jax.jit(..., static_argnames="train"), '

@@ -202,6 +202,8 @@ IMAGES = jnp.ones((2, 8, 8, 6))
         (lambda: conv(IMAGES, jnp.ones((3, 3, 2, 4)), groups=3), "divides its channels .* got 3 for 4"),
         (lambda: conv(IMAGES, jnp.ones((3, 3, 6, 4)), jnp.ones(5)), r"b of shape \[4\], got \[5\]"),
         (lambda: conv(jnp.ones((8, 8)), jnp.ones((3, 3))), r"\[N, \*spatial, C\]"),
+        (lambda: conv(IMAGES.astype(int), jnp.ones((3, 3, 6, 4), int)), "conv expects floats, got int32"),
+        (lambda: conv(IMAGES, jnp.ones((3, 3, 6, 4)), padding=None), 'takes padding as "SAME", .* got None'),
         (lambda: conv(IMAGES, jnp.ones((9, 9, 6, 4)), padding="VALID"), "as large as its window"),
         (lambda: conv_transpose(IMAGES, jnp.ones((3, 3, 4, 6))), r"\[\*kernel, 6, out\] .* got \[3, 3, 4, 6\]"),
         (lambda: conv_transpose(IMAGES, jnp.ones((3, 3, 6, 4)), jnp.ones(6)), r"b of shape \[4\], got \[6\]"),

@@ -1,26 +1,45 @@
-"""The Python in README.md runs, from top to bottom, as a reader would copy it."""
+"""The Python in README.md and in docs/guide.md runs, as a reader would copy it, and prints what stands there."""
 
+import contextlib
+import io
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
-TEXT = README.read_text(encoding="utf-8")
-BLOCKS = list(re.finditer(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```python\n(.*?)^```\n\n?((?:    [^\n]*\n|\n(?=    ))*)", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
-def test_the_blocks_run(capsys):
-    assert BLOCKS
-    names = {"__name__": "readme"}
-    for block in BLOCKS:
-        # As many empty lines first as the README has before the block, so that a traceback names the README's line.
-        lines_before = "\n" * TEXT.count("\n", 0, block.start(1))
-        exec(compile(lines_before + block[1], README, "exec"), names)
-    printed = capsys.readouterr().out
-    assert list(losses(TEXT)) == [0, 25, 50, 75, 100]
-    assert losses(printed) == pytest.approx(losses(TEXT), abs=0.005)
+def test_the_readme_runs():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    printed = "".join(printed for printed, _ in run("README.md"))
+    assert list(losses(text)) == [0, 25, 50, 75, 100]
+    assert losses(printed) == pytest.approx(losses(text), abs=0.005)
     assert "ok: all 6 gradients agree" in printed
+
+
+def test_the_guide_prints_what_it_says():
+    results = list(run("docs/guide.md"))
+    assert len(results) == 9
+    for printed, expected in results:
+        assert NUMBER.split(printed) == NUMBER.split(expected)
+        numbers, told = ([float(number) for number in NUMBER.findall(text)] for text in (printed, expected))
+        assert numbers == pytest.approx(told, rel=0.1, abs=0.02)
+
+
+def run(document):
+    """What each block of Python in a document prints, and what stands indented under it."""
+    path = ROOT / document
+    text, names = path.read_text(encoding="utf-8"), {"__name__": "document"}
+    for block in BLOCK.finditer(text):
+        # As many empty lines first as there are before the block, so that a traceback names the document's line.
+        lines_before = "\n" * text.count("\n", 0, block.start(1))
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(lines_before + block[1], path, "exec"), names)
+        yield re.sub(" +$", "", printed.getvalue(), flags=re.MULTILINE), textwrap.dedent(block[2])
 
 
 def losses(text):

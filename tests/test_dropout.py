@@ -134,6 +134,15 @@ def test_layers_drop_in_training_only(layer):
         (lambda: drop_path(jnp.arange(3), KEY, 0.5), "drop_path expects floats"),
         (lambda: spatial_dropout(jnp.ones(3), KEY, 0.5), r"spatial_dropout expects x of .* got \[3\]"),
         (lambda: drop_path(jnp.ones(()), KEY, 0.5), r"drop_path expects x of shape \[N, \.\.\.\], got a scalar"),
+        (
+            lambda: dropout(IMAGES, None, 0.5),
+            r"dropout expects a JAX random key, such as jax.random.key\(0\), got None",
+        ),
+        (lambda: spatial_dropout(IMAGES, 3, 0.5), "spatial_dropout expects a JAX random key, .* got 3"),
+        (
+            lambda: drop_path(IMAGES, jax.random.split(KEY, 4), 0.5),
+            "drop_path expects one JAX random key, got 4 of them",
+        ),
         (lambda: DropPath(2), "DropPath needs a rate .* got 2"),
         (lambda: SpatialDropout(0.5).apply({}, {}, IMAGES, train=True), r"SpatialDropout\(0.5\) draws .* key="),
     ],

@@ -103,6 +103,7 @@ X, W = jnp.ones((1, 2, 3)), jnp.ones((3, 3))
         (lambda: rms_norm(jnp.ones((2, 3), int), jnp.ones(3)), "rms_norm expects floats"),
         (lambda: group_norm(jnp.ones((2, 3), int), jnp.ones(3), jnp.ones(3), groups=1), "group_norm expects floats"),
         (lambda: PositionalEncoding().apply({}, {}, jnp.ones((2, 3, 4), int)), "PositionalEncoding expects floats"),
+        (lambda: affine(jnp.ones((2, 3), int), jnp.ones((3, 5), int), jnp.ones(5)), "affine expects floats, got int32"),
         (lambda: Affine(3, 4), "given its outputs alone, .* got bias=4"),
         (lambda: Affine(3, bias=False).apply({"w": LOGITS.T, "b": jnp.ones(2)}, {}, LOGITS), "called w, got b, w"),
         (lambda: MultiHeadAttention(1).apply({n: {"w": W} for n in "qkv"}, {}, X), "^q: .* called b and w, got w"),

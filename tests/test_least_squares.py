@@ -313,7 +313,10 @@ BAD = {
     "jacobian": (lambda: gauss_newton(jacobian="sparse"), "gauss_newton needs jacobian as one of products, dense, got"),
     "damping": (lambda: levenberg(damping=0.0), r"levenberg needs damping in \(0, inf\), got 0.0"),
     "solve": (lambda: levenberg_marquardt(solve_tolerance=1), r"needs solve_tolerance in \(0, 1\), got 1"),
-    "products": (lambda: levenberg_marquardt(max_products=0), "needs max_products as a whole number from 1, got 0"),
+    "products": (
+        lambda: levenberg_marquardt(max_products=0),
+        "needs max_products as a whole number of at least 1, got 0",
+    ),
     "search": (lambda: gauss_newton(line_search=0.5), "gauss_newton expects a line search, .* got 0.5"),
 }
 

@@ -453,6 +453,17 @@ def test_gradients_are_compared_with_the_memory_where_no_parameters_are_given():
         opt.update({"w": jnp.ones(3)}, opt.init({"w": jnp.ones(2)}))
 
 
+def test_the_state_of_other_parameters_is_refused():
+    opt, params = optim.adam(), {"body": {"w": jnp.ones(3)}}
+    for others, message in (
+        ({"body": {"w": jnp.ones(1)}}, r"^body\.w: adam's state is for \[1\], the gradient is \[3\]"),
+        ({}, r"^body\.w: adam's state is for nothing"),
+        (params | {"b": jnp.ones(2)}, r"^b: adam's state is for \[2\], the gradient is missing"),
+    ):
+        with pytest.raises(fdl.InputError, match=message):
+            opt.update(params, opt.init(others), params)
+
+
 def test_gradients_of_narrow_parameters_may_be_wide():
     for dtype, other in ((jnp.bfloat16, jnp.float16), (jnp.float16, jnp.bfloat16)):
         params, opt = {"w": jnp.ones(2, dtype)}, optim.adam()

@@ -177,6 +177,14 @@ def test_outside_jit_a_rule_is_one_program_and_inside_it_leaves_no_trace_of_that
     assert "_compiled" not in str(jax.make_jaxpr(layer_norm)(x, jnp.ones(5), jnp.zeros(5)))
 
 
+@pytest.mark.parametrize("values", [[1.0, 2.0], (1, 2), [[1.0], [2.0]]])
+def test_numbers_in_lists_are_not_taken_for_arrays(values):
+    with pytest.raises(fdl.InputError, match=f"relu expects x as an array, got a {type(values).__name__} of numbers"):
+        relu(values)
+    with pytest.raises(fdl.InputError, match="relu expects x as an array"):
+        jax.jit(relu)(values)
+
+
 def test_a_choice_that_cannot_be_part_of_what_is_compiled_is_refused():
     with pytest.raises(fdl.InputError, match="fixed Python value"):
         wrong_power(2.0, power=([2],))

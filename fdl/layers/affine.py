@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.initializers import Initializer, he_normal, zeros
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import weights_of
+from fdl.layers.checks import check_product, weights_of
 from fdl.rule import rule, wide
 
 
@@ -39,7 +39,7 @@ def affine(x: jax.Array, w: jax.Array, b: jax.Array | None = None) -> jax.Array:
         y: [..., out].
 
     Raises:
-        InputError: when the shapes do not fit together.
+        InputError: when the shapes do not fit together, and when x and w are both integers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -62,6 +62,7 @@ def _(x, w, b):
             f"affine expects x of shape [..., {w_shape[0]}] for w of shape {list(w_shape)}, got {list(x_shape)}: "
             "the last axis of x must have as many features as w has rows"
         )
+    check_product("affine", x, w)
     if b is not None and jnp.shape(b) != w_shape[1:]:
         raise InputError(f"affine expects b of shape {list(w_shape[1:])}, got {list(jnp.shape(b))}")
 

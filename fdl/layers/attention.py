@@ -57,6 +57,7 @@ import numpy as np
 
 from fdl.errors import InputError
 from fdl.ids import check_lengths
+from fdl.keys import check_key
 from fdl.layers.attention_blocks import block_sizes, few_blocks
 from fdl.layers.attention_checks import check_broadcasts, check_mask, check_sequences
 from fdl.layers.attention_matrices import (
@@ -181,6 +182,8 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
         raise InputError(f"attention needs a rate in [0, 1), the probability to drop, got {rate}")
     if rate and key is None:
         raise InputError(f"attention with rate={rate} draws random numbers: call it with key=jax.random.key(...)")
+    if key is not None:
+        check_key("attention", key)
     if block is not None and block < 1:
         raise InputError(f"attention needs a block of at least one query and key, got {block}")
 

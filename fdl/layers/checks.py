@@ -24,6 +24,22 @@ def check_floats(who: str, x: Any) -> None:
         raise InputError(f"{who} expects floats, got {dtype}: convert them with x.astype(jnp.float32)")
 
 
+def check_product(who: str, x: Any, w: Any) -> None:
+    """Refuses a product of integers, to whose type a bias would be rounded; either may be integers.
+
+    Raises:
+        InputError: when neither x nor w is an array of floats.
+
+    Example:
+        >>> check_product("affine", jnp.ones((2, 3), int), jnp.ones((3, 4), int))
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: affine expects floats, got int32: convert them with x.astype(jnp.float32)
+    """
+    if not jnp.issubdtype(jnp.result_type(x, w), jnp.inexact):
+        check_floats(who, x)
+
+
 def check_vectors(who: str, x: Any, **vectors: Any) -> None:
     """Refuses integers, and parameters that are not one number for each feature of x [..., C].
 

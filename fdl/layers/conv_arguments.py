@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Tree
+from fdl.layers.checks import check_product
 from fdl.layers.taps import check_images
 
 # How XLA names the axes of images, weights and outputs, by the number of spatial ones.
@@ -15,10 +16,10 @@ DIMENSION_NUMBERS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: (
 
 
 def check_conv(who: str, x: Any, w: Any, groups: int) -> None:
-    """Refuses x, w and groups that do not fit together.
+    """Refuses x, w and groups that do not fit together, and a product of integers.
 
     Raises:
-        InputError: with both shapes.
+        InputError: with both shapes, or the type.
 
     Example:
         >>> check_conv("conv", jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 4, 5)), 1)  # doctest: +ELLIPSIS
@@ -37,6 +38,7 @@ def check_conv(who: str, x: Any, w: Any, groups: int) -> None:
             f"got {list(w_shape)}: [*kernel, in / groups, out], with as many axes of the kernel as x has spatial ones"
         )
     check_groups(who, w_shape[-1], groups)
+    check_product(who, x, w)
 
 
 def check_groups(who: str, channels: int, groups: int) -> None:

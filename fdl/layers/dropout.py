@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.keys import check_key
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_floats
 from fdl.layers.random_bits import random_bits
@@ -50,7 +51,7 @@ def dropout(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:
         y, of the shape and dtype of x.
 
     Raises:
-        InputError: for a rate outside [0, 1), and for integers.
+        InputError: for a rate outside [0, 1), for integers, and for what is no random key.
 
     Remembers:
         the key, which exists anyway.
@@ -69,8 +70,7 @@ def dropout(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:
 
 @dropout.validate
 def _(x, key, rate):
-    _check_rate("dropout", rate)
-    check_floats("dropout", x)
+    _check("dropout", x, key, rate)
 
 
 @dropout.forward
@@ -107,7 +107,7 @@ def spatial_dropout(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:
         y, of the shape and dtype of x.
 
     Raises:
-        InputError: for a rate outside [0, 1), for integers, and for x with fewer than two axes.
+        InputError: for a rate outside [0, 1), integers, x with fewer than two axes, and what is no random key.
 
     Remembers:
         which channels were dropped, as a boolean [N, 1, ..., C].
@@ -126,8 +126,7 @@ def spatial_dropout(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:
 
 @spatial_dropout.validate
 def _(x, key, rate):
-    _check_rate("spatial_dropout", rate)
-    check_floats("spatial_dropout", x)
+    _check("spatial_dropout", x, key, rate)
     if jnp.ndim(x) < 2:
         raise InputError(f"spatial_dropout expects x of shape [N, *spatial, C], got {list(jnp.shape(x))}")
 
@@ -165,7 +164,7 @@ def drop_path(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:
         y, of the shape and dtype of x.
 
     Raises:
-        InputError: for a rate outside [0, 1), for integers, and for a scalar.
+        InputError: for a rate outside [0, 1), for integers, for a scalar, and for what is no random key.
 
     Remembers:
         which examples were dropped, as a boolean [N, 1, ...].
@@ -184,8 +183,7 @@ def drop_path(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:
 
 @drop_path.validate
 def _(x, key, rate):
-    _check_rate("drop_path", rate)
-    check_floats("drop_path", x)
+    _check("drop_path", x, key, rate)
     if jnp.ndim(x) < 1:
         raise InputError("drop_path expects x of shape [N, ...], got a scalar")
 
@@ -206,6 +204,12 @@ def _examples(x, key, rate):
     """Which examples are dropped: [N, 1, ...]."""
     examples, *rest = jnp.shape(x)
     return jax.random.bernoulli(key, rate, (examples, *(1 for _ in rest)))
+
+
+def _check(who, x, key, rate):
+    _check_rate(who, rate)
+    check_floats(who, x)
+    check_key(who, key)
 
 
 def _check_rate(who, rate):

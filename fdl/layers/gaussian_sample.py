@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.keys import check_key
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_floats
 from fdl.rule import rule, wide
@@ -37,7 +38,7 @@ def gaussian_sample(mean: jax.Array, log_var: jax.Array, key: jax.Array) -> jax.
         z, of the shape and dtype of the mean.
 
     Raises:
-        InputError: for arguments of different shapes, and for integers.
+        InputError: for arguments of different shapes, for integers, and for what is no random key.
 
     Remembers:
         what was added to the mean, of the shape of z.
@@ -58,6 +59,7 @@ def gaussian_sample(mean: jax.Array, log_var: jax.Array, key: jax.Array) -> jax.
 def _(mean, log_var, key):
     for value in (mean, log_var):
         check_floats("gaussian_sample", value)
+    check_key("gaussian_sample", key)
     if jnp.shape(mean) != jnp.shape(log_var):
         raise InputError(
             f"gaussian_sample expects a log_var for each mean, got {list(jnp.shape(log_var))} for "

@@ -44,20 +44,3 @@ def check_between(who: str, low: float, high: float, **numbers: Any) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not low < number < high:
             raise InputError(f"{who} needs {name} in ({low}, {high}), got {number!r}")
-
-
-def check_count(who: str, **numbers: Any) -> None:
-    """Refuses what is not a whole number from 1.
-
-    Raises:
-        InputError: with the name of the number and its value.
-
-    Example:
-        >>> check_count("lbfgs", memory=0)
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: lbfgs needs memory as a whole number from 1, got 0
-    """
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise InputError(f"{who} needs {name} as a whole number from 1, got {number!r}")

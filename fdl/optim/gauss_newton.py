@@ -24,8 +24,9 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.optim.choices import check_between, check_count
+from fdl.optim.choices import check_between
 from fdl.optim.full_batch import Descent, Method
+from fdl.optim.hyperparameters import check_count
 from fdl.optim.line_search import Direction, LineSearch, fixed_step
 from fdl.optim.problem import LeastSquares, Linearized, Point
 from fdl.optim.vectors import dot
@@ -48,7 +49,7 @@ class LeastSquaresMethod(Method):
             raise InputError(f"{who} needs jacobian as one of {', '.join(JACOBIANS)}, got {self.jacobian!r}")
         check_between(who, 0, 1, solve_tolerance=self.solve_tolerance)
         if self.max_products is not None:
-            check_count(who, max_products=self.max_products)
+            check_count(who, "max_products", self.max_products)
 
     def linearized(self, problem: LeastSquares, x: jax.Array) -> Linearized:
         """The residuals at x and their products with J, which is built or not."""

@@ -33,7 +33,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.optim.choices import check_between, check_count, chosen
+from fdl.optim.choices import check_between, chosen
+from fdl.optim.hyperparameters import check_count
 from fdl.optim.problem import Objective, Point
 from fdl.optim.vectors import check_params, dot, select, to_vector
 
@@ -143,7 +144,7 @@ class backtracking(LineSearch):
 
     def __post_init__(self) -> None:
         check_between("backtracking", 0, 1, decrease=self.decrease, shrink=self.shrink)
-        check_count("backtracking", max_evaluations=self.max_evaluations)
+        check_count("backtracking", "max_evaluations", self.max_evaluations)
 
     def search(self, along: Along, start: Trial, direction: Direction) -> Found:
         slack = 10 * jnp.finfo(start.alpha.dtype).eps * jnp.abs(start.point.value)
@@ -211,7 +212,7 @@ class strong_wolfe(LineSearch):
     def __post_init__(self) -> None:
         check_between("strong_wolfe", 0, 1, decrease=self.decrease)
         check_between("strong_wolfe", self.decrease, 1, curvature=self.curvature)
-        check_count("strong_wolfe", max_evaluations=self.max_evaluations)
+        check_count("strong_wolfe", "max_evaluations", self.max_evaluations)
 
     def search(self, along: Along, start: Trial, direction: Direction) -> Found:
         slack = jnp.finfo(start.alpha.dtype).eps ** (2 / 3) * jnp.abs(start.point.value)

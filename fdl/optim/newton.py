@@ -31,8 +31,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fdl.optim.choices import check_count
 from fdl.optim.full_batch import Descent
+from fdl.optim.hyperparameters import check_count
 from fdl.optim.line_search import Direction, LineSearch, backtracking
 from fdl.optim.problem import Objective, Point
 from fdl.optim.vectors import dot, largest, norm
@@ -119,7 +119,7 @@ class newton_cg(Descent):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_products is not None:
-            check_count("newton_cg", max_products=self.max_products)
+            check_count("newton_cg", "max_products", self.max_products)
 
     def init(self, problem: Objective, point: Point) -> tuple[()]:
         return ()

@@ -26,8 +26,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fdl.optim.choices import check_count
 from fdl.optim.full_batch import Descent
+from fdl.optim.hyperparameters import check_count
 from fdl.optim.line_search import Direction, LineSearch, strong_wolfe
 from fdl.optim.problem import Objective, Point
 from fdl.optim.vectors import dot, norm, select
@@ -116,7 +116,7 @@ class lbfgs(Descent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("lbfgs", memory=self.memory)
+        check_count("lbfgs", "memory", self.memory)
 
     def init(self, problem: Objective, point: Point) -> LBFGSState:
         rows = jnp.zeros((self.memory, point.x.size), point.x.dtype)

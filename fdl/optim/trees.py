@@ -62,6 +62,36 @@ def check_gradients(who: str, grads: Any, params: Any) -> None:
         )
 
 
+def check_memory(who: str, grads: Any, memory: Any) -> None:
+    """Refuses an optimizer's memory of other parameters: it has an array for each gradient, of its shape.
+
+    Args:
+        who: the optimizer's name, for the message.
+        grads, memory: the trees; None for an optimizer that remembers nothing of single parameters.
+
+    Raises:
+        InputError: with the first path at which they differ.
+
+    Example:
+        >>> check_memory("adam", {"w": jnp.ones(3)}, {"w": jnp.ones(4)})
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: w: adam's state is for [4], the gradient is [3]: init makes a state for other parameters
+    """
+    if memory is None:
+        return
+    given, known = (
+        {path_of(keys): list(jnp.shape(a)) for keys, a in jax.tree.leaves_with_path(tree)} for tree in (grads, memory)
+    )
+    for path in given | known:
+        if given.get(path) != known.get(path):
+            raise InputError(
+                f"{who}'s state is for {known.get(path, 'nothing')}, the gradient is {given.get(path, 'missing')}: "
+                "init makes a state for other parameters",
+                path=(path,) if path else (),
+            )
+
+
 def check_params(who: str, grads: Any, params: Any) -> None:
     """Refuses an update without the parameters, for those that cannot do without, and gradients that do not fit them.
 
