@@ -14,7 +14,7 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
 def test_the_readme_runs():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = read("README.md")
     printed = "".join(printed for printed, _ in run("README.md"))
     assert list(losses(text)) == [0, 25, 50, 75, 100]
     assert losses(printed) == pytest.approx(losses(text), abs=0.005)
@@ -30,15 +30,25 @@ def test_the_guide_prints_what_it_says():
         assert numbers == pytest.approx(told, rel=0.1, abs=0.02)
 
 
+@pytest.mark.parametrize("document", ["README.md", "docs/guide.md"])
+def test_the_files_that_are_named_are_there(document):
+    named = re.findall(r"[`(]((?:fdl|docs|examples|benchmarks|tests)/[\w/.]*)[`)]", read(document))
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def read(document):
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
 def run(document):
     """What each block of Python in a document prints, and what stands indented under it."""
-    path = ROOT / document
-    text, names = path.read_text(encoding="utf-8"), {"__name__": "document"}
+    text, names = read(document), {"__name__": "document"}
     for block in BLOCK.finditer(text):
         # As many empty lines first as there are before the block, so that a traceback names the document's line.
         lines_before = "\n" * text.count("\n", 0, block.start(1))
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(compile(lines_before + block[1], path, "exec"), names)
+            exec(compile(lines_before + block[1], ROOT / document, "exec"), names)
         yield re.sub(" +$", "", printed.getvalue(), flags=re.MULTILINE), textwrap.dedent(block[2])
 
 
