@@ -27,7 +27,7 @@ def test_the_guide_prints_what_it_says():
     for printed, expected in results:
         assert NUMBER.split(printed) == NUMBER.split(expected)
         numbers, told = ([float(number) for number in NUMBER.findall(text)] for text in (printed, expected))
-        assert numbers == pytest.approx(told, rel=0.1, abs=0.02)
+        assert numbers == pytest.approx(told, rel=0.1)
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/guide.md"])

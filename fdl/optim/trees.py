@@ -76,7 +76,7 @@ def check_memory(who: str, grads: Any, memory: Any) -> None:
         >>> check_memory("adam", {"w": jnp.ones(3)}, {"w": jnp.ones(4)})
         Traceback (most recent call last):
             ...
-        fdl.errors.InputError: w: adam's state is for [4], the gradient is [3]: init makes a state for other parameters
+        fdl.errors.InputError: w: adam's state is for [4], the gradient is [3]: init(params) makes one that fits
     """
     if memory is None:
         return
@@ -87,7 +87,7 @@ def check_memory(who: str, grads: Any, memory: Any) -> None:
         if given.get(path) != known.get(path):
             raise InputError(
                 f"{who}'s state is for {known.get(path, 'nothing')}, the gradient is {given.get(path, 'missing')}: "
-                "init makes a state for other parameters",
+                "init(params) makes one that fits",
                 path=(path,) if path else (),
             )
 
