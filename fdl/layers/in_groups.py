@@ -39,17 +39,21 @@ def in_groups(
     )
 
 
-def group_size(n: int, numbers: int, most: int) -> int:
+def group_size(n: int, numbers: int, most: int, least: int = 0) -> int:
     """How many of n examples, each of so many numbers, have at most so many together, as a divisor of n.
 
-    All of them, if there were only two groups otherwise, and where n is a symbol.
+    All of them, if there were only two groups otherwise, if no divisor has at least so many, and where n is a symbol.
 
     Example:
         >>> group_size(12, 100, 500), group_size(12, 100, 600)
         (4, 12)
+        >>> group_size(13, 100, 500), group_size(13, 100, 500, least=200)
+        (1, 13)
     """
-    is_known = isinstance(n, int)
-    return n if is_known and n * numbers <= 2 * most else divisor(n, most // max(1, numbers))
+    if not isinstance(n, int) or n * numbers <= 2 * most:
+        return n
+    size = divisor(n, most // max(1, numbers))
+    return size if size * numbers >= least else n
 
 
 def divisor(n: int, most: int) -> int:

@@ -45,6 +45,8 @@ from fdl.layers.checks import check_vectors
 from fdl.layers.in_groups import group_size, in_groups
 from fdl.rule import rule, wide
 
+MOST, LEAST = 2**19, 2**15  # numbers that rms_norm's loop takes at a time: two megabytes, or no loop for fewer
+
 
 @rule(static=["eps"])
 def layer_norm(x: jax.Array, gamma: jax.Array, beta: jax.Array, *, eps: float = 1e-5) -> jax.Array:
@@ -96,7 +98,7 @@ def _(residuals, dy, *, eps):
     dy, deviation = _rows(dy), _rows(x) - mean[:, None]
     features = x.shape[-1]
     # y = gamma xhat + beta      xhat = deviation r
-    dbeta = _dot(jnp.ones_like(r), dy)
+    dbeta = dy.sum(0)
     dgamma = _dot(r, dy * deviation)
     from_mean = _dot(dy, gamma) / features
     from_root = _dot(dy * deviation, gamma) * r**2 / features
@@ -158,11 +160,8 @@ def _(residuals, dy, *, eps):
         # y = gamma xhat      xhat = x r
         return _dot(product, gamma) * r**2 / features, _dot(r, product)
 
-    block = group_size(n, features, 2**19)
-    if isinstance(n, int) and block * features < 2**15:  # no divisor that is of any use
-        block = n
     rows = x_rows, dy_rows, r
-    from_root, dgamma = in_groups(sums, block, n, rows, jnp.zeros_like(gamma, wide(x)))
+    from_root, dgamma = in_groups(sums, group_size(n, features, MOST, LEAST), n, rows, jnp.zeros_like(gamma, wide(x)))
     dx = r[:, None] * (gamma * _rows(dy) - _rows(x) * from_root[:, None])
     return dx.reshape(x.shape), dgamma
 

@@ -51,7 +51,7 @@ class Product(NamedTuple):
     of: Callable[[Any, Any], Any]  # x, w -> y
     turned: Callable[[Any], Any]  # w -> the w of the way back
     to_input: Callable[[Any, Any], Any]  # dy, turned w -> dx
-    to_weight: Callable[[Any, Any, Any], Any]  # x, dy, w -> dw
+    to_weight: Callable[[tuple[Any, ...], Any, Any], Any]  # parts of x, dy, w -> dw
 
 
 class Cell(NamedTuple):
@@ -156,13 +156,14 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
         # q = h wh
         dh_before = dbefore[0] + cell.product.to_input(da if dq is None else dq, turned_wh)
         before = _typed_like(dstates, (dh_before, *dbefore[1:]))
-        return (_where(valid, before, dstates), t - 1), (da, dq)
+        # As one array: XLA would carry dh as the product leaves it, turned, and all kernels of a step would read it so.
+        return (jnp.stack(_where(valid, before, dstates)), t - 1), (da, dq)
 
     def to_weights(x: Any, h: Any, da: Any, dq: Any) -> Any:
         # a = x wx + b      q = h wh
         if dq is None:
-            return cell.product.to_weight(join(x, h), da, wx)
-        return jnp.concatenate([cell.product.to_weight(x, da, wx), cell.product.to_weight(h, dq, wh)], axis=-2)
+            return cell.product.to_weight((x, h), da, wx)
+        return jnp.concatenate([cell.product.to_weight((x,), da, wx), cell.product.to_weight((h,), dq, wh)], axis=-2)
 
     def over_block(carry: Any, inputs: Any) -> Any:
         last, dw, db, dq_sum = carry
@@ -179,10 +180,10 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
     dtype = wide(kept.xs, kept.h0, wx, wh, b)
     nothing = [jnp.zeros_like(a, dtype) for a in (jnp.concatenate([wx, wh], axis=-2), b, b)]
     inputs = (x, valid, first, h, kept.others, kept.gates)
-    carry: Any = ((tuple(d.astype(dtype) for d in dstates), number * size - 1), *nothing)
+    carry: Any = ((jnp.stack([d.astype(dtype) for d in dstates]), number * size - 1), *nothing)
     ((dstarts, _), dw, db, dq), dx = jax.lax.scan(over_block, carry, inputs, reverse=True)
     dwx, dwh = jnp.split(dw, [wx.shape[-2]], axis=-2)
-    return Gradients(_joined(dx, kept.xs.shape[1]), dstarts, dwx, dwh, db, dq)
+    return Gradients(_joined(dx, kept.xs.shape[1]), tuple(dstarts), dwx, dwh, db, dq)
 
 
 def check_recurrence(
@@ -312,10 +313,13 @@ def _to_input(dy: Any, w: Any) -> Any:
     return jnp.moveaxis(jax.lax.optimization_barrier(dx), 0, -1)
 
 
+def _to_weight(parts: tuple[Any, ...], dy: Any, w: Any) -> Any:
+    """dw = x^T dy. An x that is put together here is turned as well: XLA has a faster product for it then, on a CPU."""
+    turned = _rows(join(*parts)).T
+    if len(parts) > 1:
+        turned = jax.lax.optimization_barrier(turned)
+    return matmul(turned, _rows(dy).astype(turned.dtype))
+
+
 # y = x w: dx = dy w^T, for which w does not have to be turned first, and dw = x^T dy
-DENSE = Product(
-    of=matmul,
-    turned=lambda w: w,
-    to_input=_to_input,
-    to_weight=lambda x, dy, w: matmul(_rows(x).T, _rows(dy).astype(x.dtype)),
-)
+DENSE = Product(of=matmul, turned=lambda w: w, to_input=_to_input, to_weight=_to_weight)
