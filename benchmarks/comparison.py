@@ -98,13 +98,22 @@ def plot(results: list[Measured], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, sharey=True, figsize=(11, 1 + 0.35 * len(results)), layout="constrained")
-    names = [r.name for r in results][::-1]
-    for ax, values, title in [
-        (axes[0], [r.speed for r in results][::-1], "times faster than autodiff"),
-        (axes[1], [r.memory for r in results][::-1], "temporary memory, as a part of autodiff's"),
-    ]:
-        ax.barh(names, values, color="#0072b2")
+    figure, (speed, memory) = plt.subplots(
+        1, 2, sharey=True, figsize=(11, 1 + 0.3 * len(results)), layout="constrained"
+    )
+    names = [r.name for r in results]
+    speed.barh(names, [r.speed - 1 for r in results], left=1, color="#0072b2")
+    speed.set_xscale("log", base=2)
+    speed.xaxis.set_major_formatter("{x:g}")
+    low, high = speed.get_xlim()
+    speed.set_xlim(min(low, 0.5), max(high, 2))  # a difference of nothing should look like that
+    speed.set_title("times faster than autodiff")
+    memory.barh(names, [r.memory for r in results], color="#0072b2")
+    memory.set_title("temporary memory, as a part of autodiff's")
+    for ax in (speed, memory):
         ax.axvline(1, color="black", linewidth=1)
-        ax.set_title(title)
+        ax.tick_params(top=True, labeltop=True)
+        ax.grid(axis="x", linewidth=0.3)
+        ax.margins(y=0.5 / len(results))
+    speed.invert_yaxis()
     figure.savefig(path, dpi=120)
