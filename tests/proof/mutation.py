@@ -72,7 +72,7 @@ def _faults(node: ast.AST, function: Function) -> list[tuple[str, Any]]:
 
     if isinstance(node, ast.BinOp):
         opposite = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.MatMult: ast.Add}
-        if type(node.op) in opposite:
+        if type(node.op) in opposite and not _is_of_ones(node.right):
             fault("operation inverted", op=opposite[type(node.op)]())
         nothing = ast.Constant(0 if isinstance(node.op, (ast.Add, ast.Sub)) else 1)
         if isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)):
@@ -109,6 +109,16 @@ def _faults(node: ast.AST, function: Function) -> list[tuple[str, Any]]:
                 )
                 fault(f"{ast.unparse(first)} and {ast.unparse(second)} swapped", value=whole)
     return faults
+
+
+def _is_of_ones(node: ast.expr) -> bool:
+    """Whether it is an array of 1 and -1 written out, by which to multiply is to divide."""
+    if not isinstance(node, ast.Call) or ast.unparse(node.func) != "jnp.array":
+        return False
+    try:
+        return all(number in (1, -1) for number in ast.literal_eval(node.args[0]))
+    except ValueError:
+        return False
 
 
 def _times(node: ast.expr, factor: float) -> ast.expr:
