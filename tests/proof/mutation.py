@@ -72,7 +72,8 @@ def _faults(node: ast.AST, function: Function) -> list[tuple[str, Any]]:
 
     if isinstance(node, ast.BinOp):
         opposite = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.MatMult: ast.Add}
-        if type(node.op) in opposite and not _is_of_ones(node.right):
+        is_same = isinstance(node.op, (ast.Mult, ast.Div)) and _is_of_ones(node.right)
+        if type(node.op) in opposite and not is_same:
             fault("operation inverted", op=opposite[type(node.op)]())
         nothing = ast.Constant(0 if isinstance(node.op, (ast.Add, ast.Sub)) else 1)
         if isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)):
