@@ -178,14 +178,8 @@ def test_products_of_one_newton_step_solve_a_quadratic():
 PROBLEMS = {
     "rosenbrock 2": (rosenbrock, np.array([-1.2, 1.0]), np.ones(2)),
     "rosenbrock 10": (rosenbrock, np.tile([1.2, 1.0], 5), np.ones(10)),
-    "condition 1e6": (
-        functools.partial(quadratic, A=matrix(condition=1e6), b=np.ones(10)),
-        np.zeros(10),
-        np.linalg.solve(matrix(condition=1e6), np.ones(10)),
-    ),
 }
-# Iterations and evaluations, at most: what was measured, and a tenth. At a condition of 1e6 rounding counts as well:
-# conjugate gradients took from 40 to 570 iterations, depending on how XLA was told to compile.
+# Iterations and evaluations, at most: what was measured, and a tenth.
 COUNTS = {
     ("bfgs", "rosenbrock 2"): (41, 50),
     ("lbfgs", "rosenbrock 2"): (40, 50),
@@ -197,11 +191,6 @@ COUNTS = {
     ("conjugate_gradient", "rosenbrock 10"): (61, 170),
     ("newton", "rosenbrock 10"): (9, 11),
     ("newton_cg", "rosenbrock 10"): (15, 16),
-    ("bfgs", "condition 1e6"): (90, 100),
-    ("lbfgs", "condition 1e6"): (500, 560),
-    ("conjugate_gradient", "condition 1e6"): (800, 2600),
-    ("newton", "condition 1e6"): (2, 3),
-    ("newton_cg", "condition 1e6"): (24, 25),
 }
 
 
@@ -214,14 +203,42 @@ COUNTS = {
 )
 def test_iterations(method, problem):
     f, start, minimum = PROBLEMS[problem]
-    tolerance = 1e-3 if problem == "condition 1e6" else 1e-6
-    solution = minimize(f, jnp.asarray(start), method=method, tolerance=tolerance, max_iterations=2000)
+    solution = minimize(f, jnp.asarray(start), method=method, tolerance=1e-6)
     assert solution.why == Stop.GRADIENT
-    assert solution.gradient_norm <= tolerance
+    assert solution.gradient_norm <= 1e-6
     iterations, evaluations = COUNTS[method, problem]
     assert solution.iterations <= iterations
     assert solution.evaluations <= evaluations
-    np.testing.assert_allclose(solution.params, minimum, atol=tolerance)
+    np.testing.assert_allclose(solution.params, minimum, atol=1e-6)
+
+
+ILL_CONDITIONED = {
+    "bfgs": (80, 86),
+    "lbfgs": (350, 390),
+    "conjugate_gradient": (250, 900),
+    "newton": (1, 2),
+    "newton_cg": (6, 7),
+}
+
+
+@pytest.mark.parametrize("method", ILL_CONDITIONED)
+def test_iterations_at_a_condition_of_1e6(method):
+    """Rounding counts here: two orders of the same parameters differ tenfold, so the median of 25 is bounded."""
+    orders = np.array([np.random.default_rng(seed).permutation(10) for seed in range(25)])
+    A, b, tolerance = jnp.asarray(matrix(condition=1e6)), np.ones(10), 1e-2
+
+    def solve(order):
+        problem = quadratic, jnp.zeros(10), A[order][:, order], b
+        return minimize(*problem, method=method, tolerance=tolerance, max_iterations=2000)
+
+    solutions = jax.jit(jax.vmap(solve))(orders)
+    assert (solutions.stop == Stop.GRADIENT).all()
+    assert (solutions.gradient_norm <= tolerance).all()
+    iterations, evaluations = ILL_CONDITIONED[method]
+    assert np.median(solutions.iterations) <= iterations
+    assert np.median(solutions.evaluations) <= evaluations
+    exact = np.linalg.solve(A, b)[orders]  # |x - exact| <= |gradient| / 1, the lowest eigenvalue, in the 2-norm
+    np.testing.assert_allclose(solutions.params, exact, atol=tolerance * np.sqrt(10))
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "conjugate_gradient", "newton"])
