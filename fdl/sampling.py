@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 from fdl.rule import wide
@@ -245,8 +246,7 @@ def beam_search(
         >>> found.tokens.tolist(), jnp.exp(found.log_probability).round(3).tolist()  # not what greedy finds
         ([[2, 2], [1, 0]], [0.294, 0.24])
     """
-    if beams < 1:
-        raise InputError(f"beam_search needs at least one beam, got {beams}")
+    check_count("beam_search", "beams", beams)
     carries = jax.tree.map(lambda a: jnp.broadcast_to(a, (beams, *jnp.shape(a))), carry)
     tokens = jnp.full(beams, token)
     alone = jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)  # at first all beams are the same prefix

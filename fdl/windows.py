@@ -24,6 +24,7 @@ Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from fdl.counts import for_each_axis, is_count
 from fdl.errors import InputError
 
 Padding = str | int | Sequence[tuple[int, int]]
@@ -65,9 +66,9 @@ def windows(
         Windows(kernel=(3, 3), stride=(2, 2), padding=((1, 1), (0, 1)), dilation=(1, 1), output=(3, 4))
     """
     axes = len(sizes)
-    kernels = _for_each_axis(who, "kernel", kernel, axes)
-    strides = _for_each_axis(who, "stride", stride, axes)
-    dilations = _for_each_axis(who, "dilation", dilation, axes)
+    kernels = for_each_axis(who, "kernel", kernel, axes)
+    strides = for_each_axis(who, "stride", stride, axes)
+    dilations = for_each_axis(who, "dilation", dilation, axes)
     extents = [(k - 1) * d + 1 for k, d in zip(kernels, dilations, strict=True)]
     pads = _pads(who, padding, sizes, extents, strides)
     counts = []
@@ -106,8 +107,8 @@ def transposed_windows(
         >>> transposed_windows("", (4,), 3, 2, "SAME")[1], transposed_windows("", (4,), 3, 2, "VALID")[1]
         ((8,), (9,))
     """
-    kernels = _for_each_axis(who, "kernel", kernel, len(outputs))
-    strides = _for_each_axis(who, "stride", stride, len(outputs))
+    kernels = for_each_axis(who, "kernel", kernel, len(outputs))
+    strides = for_each_axis(who, "stride", stride, len(outputs))
     if padding == "SAME":
         sizes = tuple(n * s for n, s in zip(outputs, strides, strict=True))
     else:
@@ -173,13 +174,6 @@ def receptive_field(layers: Iterable[tuple[int, ...]]) -> int:
     return field
 
 
-def _for_each_axis(who: str, name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    values = tuple(value) if isinstance(value, Sequence) else (value,) * axes
-    if len(values) != axes or not all(isinstance(v, int) and v >= 1 for v in values):
-        raise InputError(f"{who} needs a {name} of at least 1 for each of {axes} spatial axes, got {value!r}")
-    return values
-
-
 def _pads(
     who: str, padding: Padding, sizes: Sequence[int], extents: Sequence[int], strides: Sequence[int]
 ) -> tuple[tuple[int, int], ...]:
@@ -188,7 +182,7 @@ def _pads(
     if padding == "SAME":
         totals = [max((-(-n // s) - 1) * s + e - n, 0) for n, e, s in zip(sizes, extents, strides, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    pairs = ((padding, padding),) * len(sizes) if isinstance(padding, int) else padding
+    pairs: Any = ((padding, padding),) * len(sizes) if is_count(padding, least=0) else padding
     is_one_each = isinstance(pairs, Sequence) and len(pairs) == len(sizes)
     if is_one_each and not isinstance(pairs, str) and all(map(_is_pair, pairs)):
         return tuple((low, high) for low, high in pairs)
@@ -199,4 +193,4 @@ def _pads(
 
 
 def _is_pair(pair: Any) -> bool:
-    return isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(p, int) and p >= 0 for p in pair)
+    return isinstance(pair, tuple | list) and len(pair) == 2 and all(is_count(p, least=0) for p in pair)

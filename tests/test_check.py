@@ -317,7 +317,12 @@ def test_ints_keys_and_booleans_are_left_alone():
         (lambda: 1.0, (), {}, "to differentiate"),
         (lambda x, n: x, (1.0, 3), {"argnums": 1}, r"got \(float, int\) with argnums=1"),
         (lambda x: x, (1.0,), {"argnums": 1}, "argnums=1"),
-        (lambda x: x, (1.0,), {"samples": 0}, "samples=0"),
+        (
+            lambda x: x,
+            (1.0,),
+            {"samples": 0},
+            "the gradient check needs samples as a whole number of at least 1, got 0",
+        ),
         (lambda x: x, (1.0,), {"tolerance": 0.0}, "positive tolerances"),
     ],
 )

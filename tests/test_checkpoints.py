@@ -302,7 +302,7 @@ class TestWhatIsBroken:
 
 
 def test_settings(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="keep of at least 1, got 0"):
+    with pytest.raises(InputError, match="Checkpoints needs keep as a whole number of at least 1, got 0"):
         Checkpoints(tmp_path, keep=0)
     with pytest.raises(InputError, match='mode is "min" or "max"'):
         Checkpoints(tmp_path, mode="less")

@@ -155,7 +155,7 @@ def test_reshape():
     ("make", "message"),
     [
         (lambda: Repeat(Affine, 3), "Repeat is made of a layer"),
-        (lambda: Repeat(Affine(3), 0), "Repeat needs a number of layers of at least 1, got 0"),
+        (lambda: Repeat(Affine(3), 0), "Repeat needs n as a whole number of at least 1, got 0"),
         (lambda: Repeat(Affine(4), 2).init(KEY, X), r"repeat hands the output .* like the input float32\[4, 3\]"),
         (lambda: Remat(Relu), "Remat goes around a layer"),
         (lambda: Cast(Relu(), "int8"), "Cast needs a dtype of floats, got 'int8'"),

@@ -159,7 +159,7 @@ def test_puts_batches_where_new_arrays_go_or_where_it_is_told():
 
 
 def test_refuses_to_make_none_ahead():
-    with pytest.raises(InputError, match="got size 0"):
+    with pytest.raises(InputError, match="prefetch needs size as a whole number of at least 1, got 0"):
         prefetch([], 0)
 
 

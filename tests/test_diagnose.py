@@ -305,7 +305,7 @@ def test_a_short_run_takes_the_steps_of_training():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
     with pytest.raises(InputError, match="of one form"):
         short_run(objective, optimizer, params, state, [REGRESSION[0], FEW], KEY, steps=3)
-    with pytest.raises(InputError, match="at least one step"):
+    with pytest.raises(InputError, match="a run needs steps as a whole number of at least 1, got 0"):
         short_run(objective, optimizer, params, state, REGRESSION, KEY, steps=0)
 
 

@@ -78,7 +78,7 @@ def test_the_layer_owns_its_table():
         (lambda: one_hot(jnp.array([3]), 3), r"one_hot expects ids in \[0, 3\), got 3"),
         (lambda: one_hot(jnp.array([1.0]), 3), "one_hot expects ids as integers"),
         (lambda: one_hot(IDS, 3, jnp.int32), "one_hot expects a floating dtype, got int32"),
-        (lambda: Embedding(0, 4), "at least one word and one feature, got 0 and 4"),
+        (lambda: Embedding(0, 4), "Embedding needs vocabulary as a whole number of at least 1, got 0"),
         (lambda: Serial(Embedding(3, 4)).init(KEY, jnp.ones((2, 2))), "^embedding1: .* ids as integers, got float32"),
     ],
 )

@@ -189,9 +189,9 @@ def test_a_wrong_label_is_seen_before_anything_is_compiled():
     ("do", "message"),
     [
         (lambda: init_ensemble(NET, OPTIMIZER, jax.random.key(0), X), r"a key for each member: jax.random.split\("),
-        (lambda: Ensemble(NET, 0), "Ensemble needs a number of layers of at least 1, got 0"),
+        (lambda: Ensemble(NET, 0), "Ensemble needs n as a whole number of at least 1, got 0"),
         (lambda: Ensemble(softmax, 2), "Ensemble is made of a layer"),
-        (lambda: bootstrap(X, 0, seed=0), "at least one sample, got members=0"),
+        (lambda: bootstrap(X, 0, seed=0), "bootstrap needs members as a whole number of at least 1, got 0"),
         (lambda: MemberBatches(X, [[0, 1], [50]], 1, seed=0), "places from 0 to 49, got 50 to 50"),
         (lambda: MemberBatches(X, [[0.5]], 1, seed=0), "a sample is a list of places"),
         (lambda: MemberBatches(X, [[0, 1], [2]], 2, seed=0), "between 1 and 1, the smallest sample; got 2"),

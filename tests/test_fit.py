@@ -214,10 +214,16 @@ def test_perplexity_of_a_uniform_guess_is_the_number_of_tokens():
     ("make", "message"),
     [
         (lambda: fit(STEP, None, BATCHES), "when to end: give it epochs, steps or both"),
-        (lambda: fit(STEP, None, BATCHES, steps=-1), "steps of at least 0, got -1"),
-        (lambda: fit(STEP, None, BATCHES, epochs=1, record_every=0), "record_every of at least 1, got 0"),
-        (lambda: fit(STEP, None, BATCHES, epochs=1, steps_per_call=0), "steps_per_call of at least 1, got 0"),
-        (lambda: early_stopping(patience=0), "patience >= 1 and min_delta >= 0, got 0"),
+        (lambda: fit(STEP, None, BATCHES, steps=-1), "fit needs steps as a whole number of at least 0, got -1"),
+        (
+            lambda: fit(STEP, None, BATCHES, epochs=1, record_every=0),
+            "fit needs record_every as a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: fit(STEP, None, BATCHES, epochs=1, steps_per_call=0),
+            "fit needs steps_per_call as a whole number of at least 1, got 0",
+        ),
+        (lambda: early_stopping(patience=0), "early_stopping needs patience as a whole number of at least 1, got 0"),
         (lambda: early_stopping(mode="less"), '"min" or "max", got \'less\''),
         (lambda: early_stopping("f1")(recorded(1.0)), r"records have \['validation_loss'\], and no 'f1'"),
         (lambda: confusion_matrix(LOGITS, LABELS[0]), r"confusion_matrix of logits \[6, 4, 3\] expects labels"),

@@ -225,7 +225,10 @@ def test_an_initializer_of_ones_own_may_use_the_fans():
         (lambda: identity()(KEY, ()), r"identity makes weights of shape .* got \[\]"),
         (lambda: identity(groups=3)(KEY, (2, 4)), "4 outputs into 3 groups"),
         (lambda: data_dependent(Affine(1), {}, {}, X, key=KEY, tolerance=0.0), "positive tolerance"),
-        (lambda: data_dependent(Affine(1), {}, {}, X, key=KEY, steps=0), "steps=0"),
+        (
+            lambda: data_dependent(Affine(1), {}, {}, X, key=KEY, steps=0),
+            "data_dependent needs steps as a whole number of at least 1, got 0",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, message):

@@ -125,7 +125,7 @@ def test_bad_input_is_refused_before_anything_is_compiled(call, message):
         ({"labels": jnp.ones((2, 3))}, r"integers of shape \[2\], got float32 of shape \[2, 3\]"),
         ({"label_smoothing": 1.0}, r"label_smoothing in \[0, 1\)"),
         ({"where": jnp.ones(3, bool)}, r"where as booleans of shape \[2\]"),
-        ({"block": 0}, "at least one class, got 0"),
+        ({"block": 0}, "linear_softmax_cross_entropy needs block as a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_input_of_the_fused_loss_is_refused(changed, message):

@@ -85,7 +85,7 @@ def test_outputs_keep_their_dtype_and_are_averaged_in_float32():
     ("net", "samples", "message"),
     [
         (Serial(Affine(2), Relu()), 10, r"found no Dropout in Serial\(Affine\(2\), Relu\(\)\)"),
-        (Dropout(0.5), 0, "at least one sample, a Python int, got 0"),
+        (Dropout(0.5), 0, "monte_carlo needs samples as a whole number of at least 1, got 0"),
         (Dropout(0.5), 1.5, "got 1.5"),
         (lambda params, state, x: x, 10, "expects a layer, got <function"),
     ],

@@ -265,9 +265,9 @@ INTEGERS = jnp.ones((1, 4, 5, 4), int)
         (lambda: pixel_shuffle(X, 3), r"expects x of shape \[N, \*spatial, 9 \* C\], got \[1, 4, 5, 4\]"),
         (lambda: pixel_shuffle(X[0, 0], 2), "pixel_shuffle expects x of shape"),
         (lambda: pixel_unshuffle(X, 2), r"spatial sizes that its factor 2 divides, got \[1, 4, 5, 4\]"),
-        (lambda: pixel_unshuffle(X, 0), "pixel_unshuffle needs a factor of at least 1"),
-        (lambda: PixelShuffle(0), "PixelShuffle needs a factor of at least 1, as an int, got 0"),
-        (lambda: PixelUnshuffle(1.5), "PixelUnshuffle needs a factor of at least 1, as an int, got 1.5"),
+        (lambda: pixel_unshuffle(X, 0), "pixel_unshuffle needs factor as a whole number of at least 1, got 0"),
+        (lambda: PixelShuffle(0), "PixelShuffle needs factor as a whole number of at least 1, got 0"),
+        (lambda: PixelUnshuffle(1.5), "PixelUnshuffle needs factor as a whole number of at least 1, got 1.5"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_compiled(call, message):

@@ -285,7 +285,7 @@ ZERO, W, WB = jnp.zeros((3, 2)), jnp.zeros((2, 8)), jnp.zeros(8)
         (lambda: lstm(XS, ZERO, ZERO, W, W, WB, lengths=jnp.ones(3)), "got float32"),
         (lambda: lstm(XS, ZERO, ZERO, W, W, WB, lengths=jnp.array([0, 5, 1])), r"lengths in \[0, 4\], .* got 5"),
         (lambda: lstm(XS, ZERO, ZERO, W, W, WB, remember="nothing"), '"gates" or "states", got .nothing.'),
-        (lambda: lstm(XS, ZERO, ZERO, W, W, WB, block=0), "at least one step, got 0"),
+        (lambda: lstm(XS, ZERO, ZERO, W, W, WB, block=0), "lstm needs block as a whole number of at least 1, got 0"),
         (lambda: lstm(XS.astype(int), ZERO, ZERO, W, W, WB), "expects floats, got int32"),
         (lambda: rnn(XS, ZERO, W[:, :2], W[:, :2], WB[:2], activation="elu"), '"tanh" and "relu", got .elu.'),
         (lambda: RNN(3, activation="elu"), '"tanh" and "relu"'),
@@ -293,11 +293,14 @@ ZERO, W, WB = jnp.zeros((3, 2)), jnp.zeros((2, 8)), jnp.zeros(8)
             lambda: conv_lstm(
                 XS[..., None], ZERO[..., None], ZERO[..., None], W[:1, None, :4], W[:1, None, :4], WB[:4], block=None
             ),
-            "at least one step, got None",
+            "conv_lstm needs block as a whole number of at least 1, got None",
         ),
         (lambda: conv_lstm(XS, ZERO, ZERO, W, W, WB), r"\[\*kernel, C, 4 F\] for 1 to 3 axes, got \[2, 8\]"),
-        (lambda: ConvLSTM(3, kernel=(3, 3)).init(KEY, XS[:, :, None]), "kernel for 1 spatial axes"),
-        (lambda: LSTM(0), "at least one unit"),
+        (
+            lambda: ConvLSTM(3, kernel=(3, 3)).init(KEY, XS[:, :, None]),
+            "ConvLSTM needs a kernel of at least 1 for each of 1 spatial axes",
+        ),
+        (lambda: LSTM(0), "LSTM needs hidden as a whole number of at least 1, got 0"),
         (lambda: LSTM(3).init(KEY, XS[0]), r"xs of shape \[N, T, ..., D\], got \[4, 2\]"),
         (lambda: LSTM(2).apply({"wx": W, "wh": W, "b": WB}, {}, XS, None, ZERO), "starts from 2 arrays"),
         (lambda: Stacked(LSTM(3)).init(KEY, XS, None, ()), "1 layers"),

@@ -120,7 +120,10 @@ def test_one_beam_is_greedy_and_vmap_is_a_batch():
         (lambda: temperature(CHAIN, 0.0), "temperature needs a positive, finite t, got 0.0"),
         (lambda: top_k(CHAIN, 5), "top_k needs a k from 1 to 4, the number of tokens, got 5"),
         (lambda: top_p(CHAIN, 1.5), r"top_p needs a p in \(0, 1\], got 1.5"),
-        (lambda: beam_search(step, jnp.zeros(()), 0, 3, beams=0), "beam_search needs at least one beam, got 0"),
+        (
+            lambda: beam_search(step, jnp.zeros(()), 0, 3, beams=0),
+            "beam_search needs beams as a whole number of at least 1, got 0",
+        ),
     ],
 )
 def test_mistakes(make, message):

@@ -329,7 +329,7 @@ FRESH = [Fitted(None)] * 3
         (lambda: Choice(), "at least one option, each once"),
         (lambda: Choice(adam), "give it a name"),
         (lambda: random({"rate": 0.1}, 3, seed=0), r"0.1 for \"rate\": write Choice\(0.1\)"),
-        (lambda: random(SPACE, 0, seed=0), "at least one configuration"),
+        (lambda: random(SPACE, 0, seed=0), "random needs count as a whole number of at least 1, got 0"),
         (lambda: random(SPACE, 1, seed=-1), "seeds and epochs are integers >= 0"),
         (lambda: grid(SPACE, points=1), r"at least 2 points for each of \['rate', 'width'\], got 1"),
         (lambda: grid(SPACE, points={"rate": 3}), "at least 2 points for each of"),

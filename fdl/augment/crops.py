@@ -12,7 +12,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_count, check_images, check_pair, like, numbers, pair_of_sizes
+from fdl.augment.images import check_images, check_pair, like, numbers, pair_of_sizes
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.rule import wide
 
@@ -89,7 +90,7 @@ def random_crop(
         (16, 32, 32, 3)
     """
     check_images("random_crop", images, any_dtype=True)
-    check_count("random_crop", padding=padding)
+    check_count("random_crop", "padding", padding, least=0)
     if mode not in ("constant", "reflect"):
         raise InputError(f'random_crop pads by "constant" or "reflect", got {mode!r}')
     around, constant = ((0, 0), (padding, padding), (padding, padding), (0, 0)), {"constant_values": fill}

@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from fdl.counts import is_count
 from fdl.errors import InputError
 from fdl.rule import wide
 
@@ -67,23 +67,6 @@ def check_range(who: str, low: float, high: float, **settings: Any) -> None:
             raise InputError(f"{who} needs {name} {limits}, got {value}")
 
 
-def check_count(who: str, **settings: Any) -> None:
-    """Refuses settings that are no integers, or negative.
-
-    Raises:
-        InputError: with the name of the setting.
-
-    Example:
-        >>> check_count("random_crop", padding=1.5)
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: random_crop needs padding as an integer of at least 0, got 1.5
-    """
-    for name, value in settings.items():
-        if not isinstance(value, int | np.integer) or value < 0:
-            raise InputError(f"{who} needs {name} as an integer of at least 0, got {value}")
-
-
 def check_pair(who: str, name: str, low: float, pair: Sequence[float], high: float = float("inf")) -> tuple[Any, Any]:
     """The two ends of a range; refuses others than low < first <= second <= high.
 
@@ -111,7 +94,7 @@ def pair_of_sizes(who: str, name: str, size: int | Sequence[int]) -> tuple[int, 
         ((8, 8), (4, 6))
     """
     sizes = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(sizes) != 2 or not all(isinstance(one, int | np.integer) and one > 0 for one in sizes):
+    if len(sizes) != 2 or not all(map(is_count, sizes)):
         raise InputError(f"{who} needs a {name} of one or two positive integers (height, width), got {size}")
     return int(sizes[0]), int(sizes[1])
 

@@ -30,7 +30,8 @@ import jax.numpy as jnp
 
 from fdl.augment import color, geometry, tones
 from fdl.augment.geometry import Method
-from fdl.augment.images import check_count, check_images, check_range
+from fdl.augment.images import check_images, check_range
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.rule import wide
 
@@ -140,7 +141,7 @@ def rand_augment(
         [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
     check_images("rand_augment", images)
-    check_count("rand_augment", layers=layers)
+    check_count("rand_augment", "layers", layers, least=0)
     check_range("rand_augment", 0, MOST, magnitude=magnitude)
     _check_operations("rand_augment", operations)
 

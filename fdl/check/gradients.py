@@ -38,6 +38,7 @@ import numpy as np
 
 from fdl.check import measure
 from fdl.check.report import GradientError, GradientReport, GradientRow
+from fdl.counts import check_count
 from fdl.errors import InputError
 
 
@@ -113,8 +114,8 @@ def gradient_report(
         >>> print(report.verdict)
         ok: 1 gradient agrees with JAX's own to 1e-08 and with differences to 0.0001
     """
-    if samples is not None and samples < 1:
-        raise InputError(f"the gradient check needs one sample of each array or more, got samples={samples}")
+    if samples is not None:
+        check_count("the gradient check", "samples", samples)
     if not (tolerance > 0 and differences_tolerance > 0):
         raise InputError(f"the gradient check needs positive tolerances, got {tolerance} and {differences_tolerance}")
     rng = np.random.default_rng(seed)

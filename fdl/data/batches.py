@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.data.arrays import count, generator, rows
 from fdl.errors import InputError
 
@@ -201,6 +202,5 @@ def ordered_batches(arrays: Any, batch_size: int) -> Epoch:
         >>> [batch.tolist() for batch in ordered_batches(np.arange(5), 3)]
         [[0, 1, 2], [3, 4]]
     """
-    if batch_size < 1:
-        raise InputError(f"a batch size must be positive, got {batch_size}")
+    check_count("ordered_batches", "batch_size", batch_size)
     return Epoch(arrays, np.arange(count(arrays)), batch_size)

@@ -16,6 +16,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 
 BLOCK = 1 << 16
@@ -119,8 +120,9 @@ def _check(places: list[str], checksum: str, attempts: int) -> None:
     for url in places:
         if urlsplit(url).scheme not in ("http", "https"):
             raise InputError(f"an address to download from starts with https:// or http://, got {url!r}")
-    if not places or attempts < 1:
-        raise InputError(f"a download needs an address and an attempt, got {len(places)} and {attempts}")
+    if not places:
+        raise InputError("a download needs an address, got none")
+    check_count("a download", "attempts", attempts)
 
 
 def _checksum_of(path: Path, like: str) -> str:

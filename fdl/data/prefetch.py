@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.errors import InputError
+from fdl.counts import check_count
 
 
 def prefetch(batches: Iterable[Any], size: int = 2, *, device: Any = None) -> Iterable[Any]:
@@ -44,8 +44,7 @@ def prefetch(batches: Iterable[Any], size: int = 2, *, device: Any = None) -> It
         ArrayImpl [2 0] Position(epoch=0, batch=1)
         ArrayImpl [1 3] Position(epoch=1, batch=0)
     """
-    if size < 1:
-        raise InputError(f"prefetch makes at least one batch ahead, got size {size}")
+    check_count("prefetch", "size", size)
     return (_SizedPrefetch if isinstance(batches, Sized) else _Prefetch)(batches, size, device)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.data.arrays import count, generator, subset
 from fdl.data.batches import Epoch
 from fdl.errors import InputError
@@ -37,8 +38,7 @@ def bootstrap(arrays: Any, members: int, *, seed: int) -> Iterator[tuple[Any, An
         [0 0 0 0 4] [1 2 3]
     """
     examples = count(arrays)
-    if members < 1:
-        raise InputError(f"bootstrap draws at least one sample, got members={members}")
+    check_count("bootstrap", "members", members)
     drawn = generator(seed).integers(0, examples, (members, examples))
     everything = np.arange(examples)
     return ((subset(arrays, index), subset(arrays, np.setdiff1d(everything, index))) for index in drawn)

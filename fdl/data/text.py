@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.data.dataset import Folder, first_that_exists, missing
 from fdl.data.download import download_all
 from fdl.data.sources import TINY_SHAKESPEARE
@@ -107,8 +108,8 @@ def next_character_windows(ids: np.ndarray, length: int, *, stride: int = 1) -> 
         >>> inputs.tolist(), targets.tolist()
         ([[0, 1, 2], [1, 2, 3], [2, 3, 4]], [[1, 2, 3], [2, 3, 4], [3, 4, 5]])
     """
-    if length < 1 or stride < 1:
-        raise InputError(f"windows have a positive length and stride, got {length} and {stride}")
+    check_count("next_character_windows", "length", length)
+    check_count("next_character_windows", "stride", stride)
     if np.ndim(ids) != 1 or len(ids) <= length:
         raise InputError(
             f"windows of {length} need ids [n] with n > {length}, for the last target; got {list(np.shape(ids))}"

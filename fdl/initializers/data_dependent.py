@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers.initializer import Initializer
 from fdl.initializers.orthogonal import orthogonal
@@ -72,8 +73,9 @@ def data_dependent(
         >>> round(float(y.var()), 2)
         1.0
     """
-    if not tolerance > 0 or steps < 1:
-        raise InputError(f"data_dependent needs a positive tolerance and a step, got {tolerance=} and {steps=}")
+    check_count("data_dependent", "steps", steps)
+    if not tolerance > 0:
+        raise InputError(f"data_dependent needs a positive tolerance, got {tolerance}")
     start_key, pass_key = jax.random.split(key)
     done: set[tuple[str, ...]] = set()
 

@@ -25,6 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.ids import check_lengths
 from fdl.initializers import Initializer, glorot_normal
@@ -94,8 +95,8 @@ def _(q, k, v, w, *, mask, lengths, block):
             f"additive_attention expects v of shape [{jnp.shape(k)[0]}, {jnp.shape(k)[1]}, dim] for k of shape "
             f"{list(jnp.shape(k))}, got {list(jnp.shape(v))}: every key has a value"
         )
-    if block is not None and block < 1:
-        raise InputError(f"additive_attention needs a block of at least one query, got {block}")
+    if block is not None:
+        check_count("additive_attention", "block", block)
 
 
 def _check_scores(q, k, w, mask, lengths):
@@ -229,8 +230,7 @@ class AdditiveAttention(Layer):
     w_init: Initializer = glorot_normal()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.hidden, int) or self.hidden < 1:
-            raise InputError(f"AdditiveAttention needs at least one hidden feature, as an int, got {self.hidden!r}")
+        check_count("AdditiveAttention", "hidden", self.hidden)
 
     def init(self, key: jax.Array, queries: Any, keys: Any, lengths: Any = None) -> tuple[Tree, Tree]:
         q_key, k_key, key = jax.random.split(key, 3)

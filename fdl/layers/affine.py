@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, he_normal, zeros
 from fdl.layer import Layer, Tree
@@ -110,8 +111,7 @@ class Affine(Layer):
     b_init: Initializer = zeros()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.features, int) or self.features < 1:
-            raise InputError(f"Affine needs at least one feature, as an int, got {self.features!r}")
+        check_count("Affine", "features", self.features)
         if not isinstance(self.bias, bool):
             raise InputError(
                 f"Affine is given its outputs alone, and bias=True or False, got bias={self.bias!r}: init reads the "

@@ -55,6 +55,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.ids import check_lengths
 from fdl.keys import check_key
@@ -184,8 +185,8 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
         raise InputError(f"attention with rate={rate} draws random numbers: call it with key=jax.random.key(...)")
     if key is not None:
         check_key("attention", key)
-    if block is not None and block < 1:
-        raise InputError(f"attention needs a block of at least one query and key, got {block}")
+    if block is not None:
+        check_count("attention", "block", block)
 
 
 @attention.forward

@@ -30,11 +30,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, fans, he_normal, zeros
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import weights_of
-from fdl.layers.conv_arguments import DIMENSION_NUMBERS, check_channels, check_conv, check_groups, init_weights
+from fdl.layers.conv_arguments import DIMENSION_NUMBERS, check_conv, check_groups, init_weights
 from fdl.layers.conv_forms import convolve, input_gradient, weight_gradient
 from fdl.layers.taps import check_images, seen
 from fdl.rule import rule, wide
@@ -161,7 +162,7 @@ class Conv(Layer):
     b_init: Initializer = zeros()
 
     def __post_init__(self) -> None:
-        check_channels("Conv", self.channels)
+        check_count("Conv", "channels", self.channels)
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         laid = self._windows(x)
@@ -217,7 +218,7 @@ class DepthwiseConv(Layer):
     b_init: Initializer = zeros()
 
     def __post_init__(self) -> None:
-        check_channels("DepthwiseConv", self.multiplier)
+        check_count("DepthwiseConv", "multiplier", self.multiplier)
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         return self._of(x).init(key, x)

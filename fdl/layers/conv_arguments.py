@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import is_count
 from fdl.errors import InputError
 from fdl.layer import Tree
 from fdl.layers.checks import check_product
@@ -53,27 +54,11 @@ def check_groups(who: str, channels: int, groups: int) -> None:
             ...
         fdl.errors.InputError: conv needs a number of groups that divides its channels in and out, got 4 for 6 channels
     """
-    if not isinstance(groups, int) or groups < 1 or channels % groups:
+    if not is_count(groups) or channels % groups:
         raise InputError(
             f"{who} needs a number of groups that divides its channels in and out, "
             f"got {groups!r} for {channels} channels"
         )
-
-
-def check_channels(who: str, channels: Any) -> None:
-    """Refuses a number of channels that is not one.
-
-    Raises:
-        InputError: with what came.
-
-    Example:
-        >>> check_channels("Conv", 0)
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: Conv needs at least one channel, as an int, got 0
-    """
-    if not isinstance(channels, int) or channels < 1:
-        raise InputError(f"{who} needs at least one channel, as an int, got {channels!r}")
 
 
 def init_weights(layer: Any, key: jax.Array, shape: Sequence[int], fans: tuple[float, float]) -> Tree:

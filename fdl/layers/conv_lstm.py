@@ -24,6 +24,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import for_each_axis
 from fdl.errors import InputError
 from fdl.layers import through_time
 from fdl.layers.lstm import CELL as lstm_cell
@@ -170,7 +171,4 @@ class ConvLSTM(LSTM):
 
     def window(self, xs: Any) -> tuple[int, ...]:
         axes = len(xs.shape) - 3
-        kernel = (self.kernel,) * axes if isinstance(self.kernel, int) else self.kernel
-        if len(kernel) != axes or not all(isinstance(k, int) and k > 0 for k in kernel):
-            raise InputError(f"{self!r} needs a kernel for {axes} spatial axes, in xs of shape {list(xs.shape)}")
-        return kernel
+        return for_each_axis(type(self).__name__, "kernel", self.kernel, axes)

@@ -27,11 +27,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, fans, he_normal, zeros
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import weights_of
-from fdl.layers.conv_arguments import DIMENSION_NUMBERS, check_channels, init_weights
+from fdl.layers.conv_arguments import DIMENSION_NUMBERS, init_weights
 from fdl.layers.conv_forms import convolve, input_gradient, weight_gradient
 from fdl.layers.taps import check_images
 from fdl.rule import rule, wide
@@ -165,7 +166,7 @@ class ConvTranspose(Layer):
     b_init: Initializer = zeros()
 
     def __post_init__(self) -> None:
-        check_channels("ConvTranspose", self.channels)
+        check_count("ConvTranspose", "channels", self.channels)
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         laid = self._windows(x)

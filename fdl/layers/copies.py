@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 
@@ -19,8 +20,7 @@ class Copies(Layer):
         who = type(self).__name__
         if not isinstance(self.layer, Layer):
             raise InputError(f"{who} is made of a layer, got {self.layer!r}")
-        if not isinstance(self.n, int) or self.n < 1:
-            raise InputError(f"{who} needs a number of layers of at least 1, got {self.n!r}")
+        check_count(who, "n", self.n)
 
     @property
     def children(self) -> dict[str, Layer]:

@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.ids import check_ids, slots
 from fdl.initializers import Initializer, normal
@@ -104,10 +105,8 @@ class Embedding(Layer):
     w_init: Initializer = normal(stddev=0.02)
 
     def __post_init__(self) -> None:
-        if self.vocabulary < 1 or self.features < 1:
-            raise InputError(
-                f"Embedding needs at least one word and one feature, got {self.vocabulary} and {self.features}"
-            )
+        check_count("Embedding", "vocabulary", self.vocabulary)
+        check_count("Embedding", "features", self.features)
 
     def init(self, key: jax.Array, ids: Any) -> tuple[Tree, Tree]:
         return {"table": self.w_init(key, (self.vocabulary, self.features))}, {}

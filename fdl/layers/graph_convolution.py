@@ -34,6 +34,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.graphs import Graph, add_self_loops, check_graph
 from fdl.initializers import Initializer, glorot_uniform, zeros
@@ -82,7 +83,7 @@ class GraphConv(Layer):
     b_init: Initializer = zeros()
 
     def __post_init__(self) -> None:
-        _check_counts("GraphConv", features=self.features)
+        check_count("GraphConv", "features", self.features)
 
     def init(self, key: jax.Array, graph: Any) -> tuple[Tree, Tree]:
         _check_nodes("GraphConv", graph)
@@ -146,7 +147,8 @@ class GraphAttention(Layer):
     b_init: Initializer = zeros()
 
     def __post_init__(self) -> None:
-        _check_counts("GraphAttention", features=self.features, heads=self.heads)
+        check_count("GraphAttention", "features", self.features)
+        check_count("GraphAttention", "heads", self.heads)
         if not 0 <= self.rate < 1:
             raise InputError(f"GraphAttention needs a rate in [0, 1), got {self.rate}")
 
@@ -183,12 +185,6 @@ def _inverse_root_degrees(graph: Graph, ends: Any) -> jax.Array:
     """1 / sqrt(d) for each node, as a column: d counts its edges on this end, and itself."""
     ones = jnp.ones(ends.shape[0], wide(graph.nodes))
     return jax.lax.rsqrt(1 + scatter_sum(ones, ends, graph.nodes.shape[0], where=graph.edge_mask))[:, None]
-
-
-def _check_counts(who: str, **counts: int) -> None:
-    for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
-            raise InputError(f"{who} needs {name} of at least 1, as an int, got {count!r}")
 
 
 def _check_nodes(who: str, graph: Any) -> None:

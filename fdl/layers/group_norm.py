@@ -30,6 +30,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count, is_count
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_vectors
@@ -163,7 +164,7 @@ def _check_shapes(who, x, groups, **vectors):
     shape = jnp.shape(x)
     if len(shape) < 2 or not shape[-1]:
         raise InputError(f"{who} expects x of shape [N, ..., C] with at least one feature, got {list(shape)}")
-    if groups < 1 or shape[-1] % groups:
+    if not is_count(groups) or shape[-1] % groups:
         raise InputError(
             f"{who} needs a number of groups that divides the {shape[-1]} features of x {list(shape)}, got {groups}"
         )
@@ -189,8 +190,7 @@ class GroupNorm(Layer):
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        if self.groups < 1:
-            raise InputError(f"GroupNorm needs at least one group, got {self.groups}")
+        check_count("GroupNorm", "groups", self.groups)
         if not self.eps > 0:
             raise InputError(f"GroupNorm needs a positive eps, got {self.eps}")
 

@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import for_each_axis
 from fdl.errors import InputError
 from fdl.ids import check_ids
 from fdl.layers.checks import check_floats
@@ -43,7 +44,6 @@ from fdl.layers.taps import (
     padded,
     pool_windows,
     seen,
-    spatial_sizes,
     stages,
     tap_dtype,
     taps,
@@ -180,7 +180,7 @@ def max_unpool(
         >>> max_unpool(max_pool(x, 2), max_pool_index(x, 2), 4, 2).ravel().tolist()
         [0.0, 3.0, 5.0, 0.0]
     """
-    sizes = spatial_sizes("max_unpool", y, size)
+    sizes = for_each_axis("max_unpool", "size", size, y.ndim - 2)
     laid = pool_windows("max_unpool", sizes, window, stride, padding)
     position, exists = _position(index, laid, sizes)
     example, channel = jnp.arange(y.shape[0])[:, None, None], jnp.arange(y.shape[-1])
@@ -196,7 +196,7 @@ def _(y, index, size, window, *, stride, padding):
 
 @max_unpool.forward
 def _(y, index, size, window, *, stride, padding):
-    sizes = spatial_sizes("max_unpool", y, size)
+    sizes = for_each_axis("max_unpool", "size", size, y.ndim - 2)
     laid = pool_windows("max_unpool", sizes, window, stride, padding)
     return _placed(jnp.where(index < math.prod(laid.kernel), y, 0), index, laid, sizes), index
 
@@ -278,7 +278,7 @@ def _check_x(who, x, window, stride, padding):
 def _check_y(y, index, size, window, stride, padding):
     check_images("max_unpool", y)
     check_floats("max_unpool", y)
-    sizes = spatial_sizes("max_unpool", y, size)
+    sizes = for_each_axis("max_unpool", "size", size, y.ndim - 2)
     laid = pool_windows("max_unpool", sizes, window, stride, padding)
     if laid.output != jnp.shape(y)[1:-1]:
         raise InputError(

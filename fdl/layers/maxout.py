@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.layers.rule_layer import RuleLayer
 from fdl.rule import rule
@@ -56,7 +57,7 @@ def maxout(x: jax.Array, pieces: int) -> jax.Array:
 
 @maxout.validate
 def _(x, pieces):
-    _check_pieces(pieces)
+    check_count("maxout", "pieces", pieces)
     shape = jnp.shape(x)
     if not shape or shape[-1] % pieces:
         raise InputError(f"maxout expects x of shape [..., features * {pieces}], got {list(shape)}")
@@ -81,11 +82,6 @@ def _by_feature(x, pieces):
     return x.reshape(*x.shape[:-1], x.shape[-1] // pieces, pieces)
 
 
-def _check_pieces(pieces):
-    if pieces < 1:
-        raise InputError(f"maxout needs at least one piece, got {pieces}")
-
-
 class Maxout(RuleLayer):
     """The layer of `maxout`; it has no parameters and divides the number of features by ``pieces``.
 
@@ -105,4 +101,4 @@ class Maxout(RuleLayer):
     pieces: int
 
     def __post_init__(self) -> None:
-        _check_pieces(self.pieces)
+        check_count("maxout", "pieces", self.pieces)

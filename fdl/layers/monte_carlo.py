@@ -22,6 +22,7 @@ from typing import Any
 
 import jax
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 from fdl.layers.dropout import Dropout
@@ -69,8 +70,7 @@ def monte_carlo(
     """
     if not isinstance(net, Layer):
         raise InputError(f"monte_carlo expects a layer, got {net!r}: it decides which of the layers inside are random")
-    if not isinstance(samples, int) or samples < 1:
-        raise InputError(f"monte_carlo needs at least one sample, a Python int, got {samples!r}")
+    check_count("monte_carlo", "samples", samples)
     found: list[Layer] = []
 
     def as_in_training(layer: Layer) -> Layer:

@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, glorot_uniform, zeros
 from fdl.layer import Layer, Tree, inside
@@ -85,8 +86,7 @@ class MultiHeadAttention(Layer):
 
     def __post_init__(self) -> None:
         for name, number in (("heads", self.heads), ("dim", self.dim or 1), ("kv_heads", self.kv_heads or 1)):
-            if not isinstance(number, int) or number < 1:
-                raise InputError(f"MultiHeadAttention needs {name} of at least 1, got {number!r}")
+            check_count("MultiHeadAttention", name, number)
         if self.heads % (self.kv_heads or 1):
             raise InputError(f"MultiHeadAttention needs kv_heads that divide {self.heads} heads, got {self.kv_heads}")
         if not 0 <= self.rate < 1:

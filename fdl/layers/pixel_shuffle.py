@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.layers.rule_layer import RuleLayer
 from fdl.layers.taps import check_images
@@ -55,7 +56,7 @@ def pixel_shuffle(x: jax.Array, factor: int) -> jax.Array:
 
 @pixel_shuffle.validate
 def _(x, factor):
-    _check_factor("pixel_shuffle", factor)
+    check_count("pixel_shuffle", "factor", factor)
     check_images("pixel_shuffle", x)
     pieces = factor ** (jnp.ndim(x) - 2)
     if jnp.shape(x)[-1] % pieces:
@@ -104,7 +105,7 @@ def pixel_unshuffle(x: jax.Array, factor: int) -> jax.Array:
 
 @pixel_unshuffle.validate
 def _(x, factor):
-    _check_factor("pixel_unshuffle", factor)
+    check_count("pixel_unshuffle", "factor", factor)
     check_images("pixel_unshuffle", x)
     if any(n % factor for n in jnp.shape(x)[1:-1]):
         raise InputError(
@@ -141,11 +142,6 @@ def _unshuffled(x, factor):
     return apart.transpose(0, *order).reshape(examples, *(n // factor for n in spatial), factor**axes * channels)
 
 
-def _check_factor(who, factor):
-    if not isinstance(factor, int) or factor < 1:
-        raise InputError(f"{who} needs a factor of at least 1, as an int, got {factor!r}")
-
-
 class PixelShuffle(RuleLayer):
     """The layer of `pixel_shuffle`.
 
@@ -162,7 +158,7 @@ class PixelShuffle(RuleLayer):
     factor: int
 
     def __post_init__(self) -> None:
-        _check_factor("PixelShuffle", self.factor)
+        check_count("PixelShuffle", "factor", self.factor)
 
     def receptive_window(self, x: Any) -> tuple[tuple[int, Fraction, int], ...]:
         return ((1, Fraction(1, self.factor), 1),) * (len(x.shape) - 2)
@@ -184,7 +180,7 @@ class PixelUnshuffle(RuleLayer):
     factor: int
 
     def __post_init__(self) -> None:
-        _check_factor("PixelUnshuffle", self.factor)
+        check_count("PixelUnshuffle", "factor", self.factor)
 
     def receptive_window(self, x: Any) -> tuple[tuple[int, int, int], ...]:
         return ((self.factor, self.factor, 1),) * (len(x.shape) - 2)

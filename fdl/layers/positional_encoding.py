@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, normal
 from fdl.layer import Layer, Tree
@@ -63,8 +64,7 @@ class LearnedPositions(Layer):
     w_init: Initializer = normal(stddev=0.02)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.length, int) or self.length < 1:
-            raise InputError(f"LearnedPositions needs a length of at least 1, got {self.length!r}")
+        check_count("LearnedPositions", "length", self.length)
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         self._check(x)

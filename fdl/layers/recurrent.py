@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.ids import check_lengths
 from fdl.initializers import Initializer, glorot_uniform, orthogonal
@@ -97,8 +98,7 @@ class Recurrent(Layer):
     wh_init: Initializer = orthogonal()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.hidden, int) or self.hidden < 1:
-            raise InputError(f"{type(self).__name__} needs at least one unit, as an int, got {self.hidden!r}")
+        check_count(type(self).__name__, "hidden", self.hidden)
 
     def biases(self) -> dict[str, Any]:
         """The parameters that are no weights, as they start."""

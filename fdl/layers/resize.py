@@ -38,10 +38,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import for_each_axis
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_floats
-from fdl.layers.taps import check_images, spatial_sizes
+from fdl.layers.taps import check_images
 from fdl.rule import rule, wide
 
 
@@ -89,7 +90,7 @@ def resize(x: jax.Array, size: int | Sequence[int], method: str = "nearest") -> 
 def _(x, size, method):
     check_images("resize", x)
     _check_method(method)
-    spatial_sizes("resize", x, size)
+    for_each_axis("resize", "size", size, jnp.ndim(x) - 2)
     if 0 in jnp.shape(x)[1:-1]:
         raise InputError(f"resize needs at least one position, got x of shape {list(jnp.shape(x))}")
     if method != "nearest":
@@ -117,7 +118,7 @@ def _(x, dy, *, size, method):
 
 def _axes(x, size):
     """Each spatial axis, with its size before and after."""
-    sizes = spatial_sizes("resize", x, size)
+    sizes = for_each_axis("resize", "size", size, jnp.ndim(x) - 2)
     return list(enumerate(zip(x.shape[1:-1], sizes, strict=True), start=1))
 
 
@@ -201,7 +202,9 @@ class Resize(Layer):
 
     def output_sizes(self, x: Any) -> tuple[int, ...]:
         """The spatial sizes of the output for this input."""
+        axes = len(x.shape) - 2
         if self.size is not None:
-            return spatial_sizes("Resize", x, self.size)
-        scales = self.scale if isinstance(self.scale, tuple) else (self.scale,) * (len(x.shape) - 2)
-        return spatial_sizes("Resize", x, [int(n * scale) for n, scale in zip(x.shape[1:-1], scales, strict=False)])
+            return for_each_axis("Resize", "size", self.size, axes)
+        scales = self.scale if isinstance(self.scale, tuple) else (self.scale,) * axes
+        sizes = [int(n * scale) for n, scale in zip(x.shape[1:-1], scales, strict=False)]
+        return for_each_axis("Resize", "size", sizes, axes)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.ids import check_ids, slots
 from fdl.layers.checks import check_floats
@@ -71,8 +72,7 @@ def check_segments(who: str, values: jax.Array, index: jax.Array, size: int, whe
         fdl.errors.InputError: scatter_sum expects ids in [0, 4), got 4: ids start at 0
     """
     check_floats(who, values)
-    if not isinstance(size, int) or size < 0:
-        raise InputError(f"{who} expects the number of segments as an int, got {size!r}")
+    check_count(who, "size", size, least=0)
     entries = jnp.shape(values)[:1]
     for name, vector in (("index", index), ("where", where)):
         if vector is not None and (jnp.shape(vector) != entries or not entries):

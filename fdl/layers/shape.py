@@ -1,6 +1,7 @@
 """Layers that only rearrange: their gradients are the inverse rearrangement, which JAX knows."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ class Reshape(Layer):
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        sizes = (self.shape,) if isinstance(self.shape, int) else tuple(self.shape)
+        sizes = tuple(self.shape) if isinstance(self.shape, Sequence) else (self.shape,)
         if any(size < -1 for size in sizes) or sizes.count(-1) > 1:
             raise InputError(f"Reshape takes sizes of which one may be -1, got {self.shape!r}")
         object.__setattr__(self, "shape", sizes)

@@ -72,23 +72,6 @@ def check_images(who: str, x: Any) -> None:
         )
 
 
-def spatial_sizes(who: str, x: Any, size: int | Sequence[int]) -> tuple[int, ...]:
-    """A size for each spatial axis of x [N, *spatial, C], where one number stands for all.
-
-    Raises:
-        InputError: for another number of sizes, and for sizes below one.
-
-    Example:
-        >>> spatial_sizes("resize", jnp.ones((1, 28, 28, 3)), 56)
-        (56, 56)
-    """
-    axes = jnp.ndim(x) - 2
-    sizes = (size,) * axes if isinstance(size, int) else tuple(size)
-    if len(sizes) != axes or not all(isinstance(n, int) and n >= 1 for n in sizes):
-        raise InputError(f"{who} needs a size of at least 1 for each of {axes} spatial axes, got {size!r}")
-    return sizes
-
-
 def padded(x: jax.Array, laid: Windows, fill: float) -> tuple[jax.Array, Windows]:
     """x with its padding written out, and windows that lie on it without any.
 

@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.ids import check_lengths
 from fdl.layers.checks import check_floats
@@ -217,8 +218,8 @@ def check_recurrence(
     for array in (xs, wx, wh, b, *states.values()):
         check_floats(who, array)
     chosen = block is not None or kernel  # a convolution has no rows of which some 250 are enough
-    if chosen and (not isinstance(block, int) or block < 1):
-        raise InputError(f"{who} needs a block of at least one step, got {block!r}")
+    if chosen:
+        check_count(who, "block", block)
     check_lengths(who, lengths, x_shape[0], x_shape[1], "steps")
 
 

@@ -34,6 +34,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.losses.arguments import (
     check_floats,
@@ -113,8 +114,7 @@ def _(x, w, b, labels, *, label_smoothing, where, block):
         raise InputError(f"{name} expects b of shape [{w_shape[1]}], got {list(jnp.shape(b))}")
     for floats in ({"x": x}, {"w": w}, {"b": b} if b is not None else {"x": x}):
         check_floats(name, **floats)
-    if block < 1:
-        raise InputError(f"{name} needs a block of at least one class, got {block}")
+    check_count(name, "block", block)
     check_smoothing(name, label_smoothing)
     check_where(name, where, x_shape[:-1])
     check_ids(name, labels, x_shape[:-1], f"x {list(x_shape)}")

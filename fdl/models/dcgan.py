@@ -19,6 +19,7 @@ networks" (2016). The losses are in `fdl.models.gan`.
 
 from collections.abc import Sequence
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import normal
 from fdl.layer import Layer
@@ -50,7 +51,7 @@ def dcgan_generator(shape: Sequence[int] = (64, 64, 3), *, depth: int = 4, width
         >>> sum(w.size for w in jax.tree.leaves(params))
         18885760
     """
-    _check_depth("dcgan_generator", depth)
+    check_count("dcgan_generator", "depth", depth)
     if len(shape) != 3 or min(shape) < 1 or any(size % 2**depth for size in shape[:2]):
         raise InputError(
             f"dcgan_generator doubles {depth} times, so it makes images (H, W, C) with H and W divisible by "
@@ -90,7 +91,7 @@ def dcgan_discriminator(*, depth: int = 4, width: int = 128, kernel: int = 5) ->
         >>> sum(w.size for w in jax.tree.leaves(params))
         17232768
     """
-    _check_depth("dcgan_discriminator", depth)
+    check_count("dcgan_discriminator", "depth", depth)
     layers = []
     for level in range(depth):
         norm = (BatchNorm(),) if level else ()
@@ -100,8 +101,3 @@ def dcgan_discriminator(*, depth: int = 4, width: int = 128, kernel: int = 5) ->
 
 def _transposed(channels: int, kernel: int) -> ConvTranspose:
     return ConvTranspose(channels, kernel, stride=2, bias=False, w_init=START)
-
-
-def _check_depth(who: str, depth: int) -> None:
-    if depth < 1:
-        raise InputError(f"{who} needs a depth of at least 1, got {depth}")

@@ -18,7 +18,7 @@ part of its neighbours.
 Source: Velickovic, Cucurull, Casanova, Romero, Lio and Bengio, "Graph attention networks" (2018).
 """
 
-from fdl.errors import InputError
+from fdl.counts import check_count
 from fdl.layer import Layer
 from fdl.layers import Dropout, Elu, GraphAttention, NodeFeatures, OnNodes, Serial
 
@@ -54,8 +54,7 @@ def gat(
         >>> sum(w.size for w in jax.tree.leaves(params))
         92373
     """
-    if depth < 1:
-        raise InputError(f"gat needs a depth of at least 1, got {depth}")
+    check_count("gat", "depth", depth)
     layers: list[Layer] = []
     for _ in range(depth - 1):
         layers += [OnNodes(Dropout(rate)), GraphAttention(hidden, heads, rate=rate), OnNodes(Elu())]

@@ -18,7 +18,7 @@ and edges are in the graph all the same, are what is to be predicted ("transduct
 Source: Kipf and Welling, "Semi-supervised classification with graph convolutional networks" (2017).
 """
 
-from fdl.errors import InputError
+from fdl.counts import check_count
 from fdl.layer import Layer
 from fdl.layers import Dropout, GraphConv, NodeFeatures, OnNodes, Relu, Serial
 
@@ -50,8 +50,7 @@ def gcn(classes: int, hidden: int = 16, *, depth: int = 2, rate: float = 0.5) ->
         >>> sum(w.size for w in jax.tree.leaves(params))
         23063
     """
-    if depth < 1:
-        raise InputError(f"gcn needs a depth of at least 1, got {depth}")
+    check_count("gcn", "depth", depth)
     layers: list[Layer] = []
     for _ in range(depth - 1):
         layers += [OnNodes(Dropout(rate)), GraphConv(hidden), OnNodes(Relu())]

@@ -21,7 +21,7 @@ sizes are those of Sanchez-Gonzalez et al., "Learning to simulate complex physic
 import dataclasses
 from typing import Any
 
-from fdl.errors import InputError
+from fdl.counts import check_count
 from fdl.graphs import Graph
 from fdl.layer import Layer
 from fdl.layers import (
@@ -64,8 +64,7 @@ def message_passing_network(width: int = 128, rounds: int = 10, *, aggregate: Ag
         >>> after.nodes.shape, after.edges.shape
         ((3, 8), (2, 8))
     """
-    if rounds < 1:
-        raise InputError(f"message_passing_network needs at least 1 round, got {rounds}")
+    check_count("message_passing_network", "rounds", rounds)
     one = MessagePassing(edge=_mlp(width), node=_mlp(width), aggregate=aggregate)
     return Serial(encode=one, rounds=Repeat(network(talk=one)(corrected), rounds))
 

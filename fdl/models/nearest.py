@@ -25,6 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import is_count
 from fdl.errors import InputError
 from fdl.ids import check_ids
 from fdl.layers import one_hot
@@ -64,7 +65,7 @@ def nearest_neighbours(x: jax.Array, memory: jax.Array, k: int, *, block: int = 
             f"and {list(m_shape)}: a single query is x[None]"
         )
     for name, number, most in (("k", k, m_shape[0]), ("block", block, None)):
-        if not isinstance(number, int) or number < 1 or (most is not None and number > most):
+        if not is_count(number) or (most is not None and number > most):
             to = f"from 1 to {most}, the size of the memory" if most is not None else "of at least 1"
             raise InputError(f"nearest_neighbours needs a {name} {to}, got {number!r}")
     return _nearest(jnp.asarray(x), jnp.asarray(memory), k, min(block, m_shape[0]))

@@ -30,6 +30,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import orthogonal
 from fdl.layer import Layer
@@ -61,8 +62,8 @@ def policy_value_net(actions: int, hidden: int = 64, *, depth: int = 2) -> Layer
         >>> scores.shape, value.shape, sum(w.size for w in jax.tree.leaves(params))
         ((7, 2), (7,), 9155)
     """
-    if actions < 1 or depth < 1:
-        raise InputError(f"policy_value_net needs at least 1 action and 1 hidden layer, got {actions} and {depth}")
+    check_count("policy_value_net", "actions", actions)
+    check_count("policy_value_net", "depth", depth)
     layers = [layer for _ in range(depth) for layer in (Affine(hidden, w_init=orthogonal(scale=math.sqrt(2))), Tanh())]
     policy = Serial(*layers, scores=Affine(actions, w_init=orthogonal(scale=0.01)))
     value = Serial(*layers, value=Affine(1, w_init=orthogonal()))

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from fdl.errors import InputError
+from fdl.counts import check_count
 from fdl.layer import Layer, Tree, Visit
 from fdl.layers import Dropout, Stacked
 from fdl.layers.wrapper import Wrapper
@@ -36,8 +36,7 @@ def recurrent_stack(cell: Callable[[int], Layer], hidden: int, depth: int, rate:
         >>> recurrent_stack(LSTM, 200, 2)
         Stacked(LSTM(200), LSTM(200))
     """
-    if not isinstance(depth, int) or depth < 1:
-        raise InputError(f"a recurrent network has a depth of at least one layer, as an int, got {depth!r}")
+    check_count("a recurrent network", "depth", depth)
     return Stacked(*[DropInputs(cell(hidden), rate) if rate else cell(hidden) for _ in range(depth)])
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.layer import Layer
 from fdl.layers import Conv, ConvTranspose, Dropout, MaxPool, Relu, Serial, network
@@ -70,8 +71,7 @@ def unet(
     """
     if padding not in ("VALID", "SAME"):
         raise InputError(f'unet pads its convolutions by "VALID", as the original, or by "SAME", got {padding!r}')
-    if depth < 1:
-        raise InputError(f"unet halves the size at least once, got a depth of {depth}")
+    check_count("unet", "depth", depth)
 
     def convolutions(channels: int) -> tuple[Layer, ...]:
         one = (Conv(channels, 3, padding=padding, bias=norm is None), *(() if norm is None else (norm,)), Relu())

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
-from fdl.optim.hyperparameters import DECAY, Hyperparameter, Hyperparameters, check_count, recorded
+from fdl.optim.hyperparameters import DECAY, Hyperparameter, Hyperparameters, recorded
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.trees import check_floats, check_params
 from fdl.rule import wide

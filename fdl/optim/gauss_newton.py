@@ -23,10 +23,10 @@ from typing import Any, ClassVar, Literal
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.optim.choices import check_between
 from fdl.optim.full_batch import Descent, Method
-from fdl.optim.hyperparameters import check_count
 from fdl.optim.line_search import Direction, LineSearch, fixed_step
 from fdl.optim.problem import LeastSquares, Linearized, Point
 from fdl.optim.vectors import dot

@@ -106,19 +106,6 @@ def check_number(who: str, name: str, value: Any, allowed: Range) -> None:
         raise InputError(f"{who} needs {allowed.words.format(name)}, got {value}")
 
 
-def check_count(who: str, name: str, value: Any, least: int = 1) -> None:
-    """Refuses what is not a whole number of at least so many.
-
-    Example:
-        >>> check_count("accumulate", "steps", 0)
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: accumulate needs steps as a whole number of at least 1, got 0
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{who} needs {name} as a whole number of at least {least}, got {value!r}")
-
-
 def hyperparameters(opt_state: Any) -> dict[str, jax.Array]:
     """Reads from an optimizer's state what its last update used; before the first, what that will use.
 

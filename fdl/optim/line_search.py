@@ -32,9 +32,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.optim.choices import check_between, chosen
-from fdl.optim.hyperparameters import check_count
 from fdl.optim.problem import Objective, Point
 from fdl.optim.vectors import check_params, dot, select, to_vector
 

@@ -20,10 +20,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.optim.adam import adamw
 from fdl.optim.combine import Rest, grouped
-from fdl.optim.hyperparameters import DECAY, NOT_NEGATIVE, Hyperparameter, Hyperparameters, check_count
+from fdl.optim.hyperparameters import DECAY, NOT_NEGATIVE, Hyperparameter, Hyperparameters
 from fdl.optim.layerwise import length
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.recurrence import decayed, per_parameter

@@ -31,8 +31,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.optim.full_batch import Descent
-from fdl.optim.hyperparameters import check_count
 from fdl.optim.line_search import Direction, LineSearch, backtracking
 from fdl.optim.problem import Objective, Point
 from fdl.optim.vectors import dot, largest, norm

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.optim.accumulate import zeros_of
-from fdl.optim.hyperparameters import POSITIVE, check_count, check_number, recorded
+from fdl.optim.hyperparameters import POSITIVE, check_number, recorded
 from fdl.optim.optimizer import Optimizer, update_with
 from fdl.optim.trees import all_finite, check_gradients
 from fdl.rule import wide

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
-from fdl.optim.hyperparameters import NOT_NEGATIVE, SHARE, check_count, check_number, recorded
+from fdl.optim.hyperparameters import NOT_NEGATIVE, SHARE, check_number, recorded
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.trees import check_gradients
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fdl.optim.hyperparameters import check_count
+from fdl.counts import check_count
 from fdl.optim.optimizer import Optimizer, update_with
 from fdl.optim.trees import check_params, merge
 from fdl.rule import wide

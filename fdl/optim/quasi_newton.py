@@ -26,8 +26,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.optim.full_batch import Descent
-from fdl.optim.hyperparameters import check_count
 from fdl.optim.line_search import Direction, LineSearch, strong_wolfe
 from fdl.optim.problem import Objective, Point
 from fdl.optim.vectors import dot, norm, select

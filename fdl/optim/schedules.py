@@ -20,8 +20,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
-from fdl.optim.hyperparameters import NOT_NEGATIVE, POSITIVE, SHARE, Range, Schedule, check_count, check_number
+from fdl.optim.hyperparameters import NOT_NEGATIVE, POSITIVE, SHARE, Range, Schedule, check_number
 
 FINITE = Range("a finite {}", math.isfinite)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.train.fit import Fitted, Record
 
@@ -40,8 +41,9 @@ def early_stopping(
         >>> stop(Fitted(None, tuple({"epoch": i + 1, "validation_loss": x} for i, x in enumerate(losses))))
         'validation_loss has not been better than 0.5 for 2 records'
     """
-    if patience < 1 or not min_delta >= 0:
-        raise InputError(f"early_stopping needs patience >= 1 and min_delta >= 0, got {patience} and {min_delta}")
+    check_count("early_stopping", "patience", patience)
+    if not min_delta >= 0:
+        raise InputError(f"early_stopping needs a min_delta that is not negative, got {min_delta}")
     sign = sign_of(mode)
 
     def stop(run: Fitted) -> str | None:

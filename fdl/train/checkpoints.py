@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.data import Position
 from fdl.errors import InputError
 from fdl.train.by_path import check_kinds
@@ -72,8 +73,7 @@ class Checkpoints:
     def __init__(
         self, directory: str | os.PathLike[str], *, keep: int = 3, best: str | None = None, mode: Mode = "min"
     ):
-        if keep < 1:
-            raise InputError(f"Checkpoints needs keep of at least 1, got {keep}")
+        check_count("Checkpoints", "keep", keep)
         self._directory = Path(directory).absolute()
         self._kept = _Kept(keep, best, sign_of(mode))
         self._orbax = _orbax()

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.data import Position
 from fdl.errors import InputError
 from fdl.train.check_batch import check_batch
@@ -256,5 +257,5 @@ def _check(batches: Any, ends: dict[str, int | None], **counts: int | None) -> N
         raise InputError("fit needs to know when to end: give it epochs, steps or both")
     for least, numbers in ((0, ends), (1, counts)):
         for name, number in numbers.items():
-            if number is not None and number < least:
-                raise InputError(f"fit needs {name} of at least {least}, got {number}")
+            if number is not None:
+                check_count("fit", name, number, least)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.data.arrays import count, rows
 from fdl.errors import InputError
 from fdl.layer import Layer
@@ -145,8 +146,7 @@ def in_batches(f: Callable[[Any, int], Any], inputs: Any, *, batch_size: int) ->
         >>> in_batches(lambda x, _: {"squares": x**2}, np.arange(5), batch_size=2)
         {'squares': array([ 0,  1,  4,  9, 16])}
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"a batch size is an int of at least 1, got {batch_size!r}")
+    check_count("predicting", "batch_size", batch_size)
     examples = count(inputs)
     if not examples:
         return _none(f, inputs, batch_size)

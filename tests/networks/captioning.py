@@ -30,4 +30,6 @@ SMALL = [
     Small("captioner-rnn", captioner(5, 4, features=3, cell=RNN), batch, softmax_cross_entropy, slow=True),
 ]
 
-REFUSED = [Refused("captioner-units", lambda: captioner(5, 0), "Affine needs at least one feature")]
+REFUSED = [
+    Refused("captioner-units", lambda: captioner(5, 0), "Affine needs features as a whole number of at least 1, got 0")
+]

@@ -28,7 +28,11 @@ SMALL = [
 ]
 
 REFUSED = [
-    Refused("char-rnn-depth", lambda: char_rnn(5, 4, 0), "a depth of at least one layer, as an int, got 0"),
+    Refused(
+        "char-rnn-depth",
+        lambda: char_rnn(5, 4, 0),
+        "a recurrent network needs depth as a whole number of at least 1, got 0",
+    ),
     Refused("char-rnn-rate", lambda: char_rnn(5, 4, rate=1.0), r"a rate in \[0, 1\)"),
     Refused("char-rnn-ids", lambda: char_rnn(5, 4).init(jax.random.key(0), jnp.ones((2, 3))), "integers"),
 ]

@@ -36,6 +36,6 @@ SMALL = [
 ]
 
 REFUSED = [
-    Refused("googlenet-classes", lambda: googlenet(0), "at least one feature"),
-    Refused("inception-channels", lambda: inception(0, (1, 1), (1, 1), 1), "at least one channel"),
+    Refused("googlenet-classes", lambda: googlenet(0), "Affine needs features as a whole number"),
+    Refused("inception-channels", lambda: inception(0, (1, 1), (1, 1), 1), "needs channels as a whole number"),
 ]

@@ -29,5 +29,5 @@ SMALL = [
 REFUSED = [
     Refused("gpt-heads", lambda: gpt(features=100), "got 100 features and 12 heads"),
     Refused("gpt-length", lambda: gpt(7, 4, 4, 2, 1).init(jax.random.key(0), tokens(5)), "has 4 positions"),
-    Refused("gpt-depth", lambda: gpt(7, 4, 4, 2, 0), "Repeat needs a number of layers of at least 1"),
+    Refused("gpt-depth", lambda: gpt(7, 4, 4, 2, 0), "Repeat needs n as a whole number of at least 1, got 0"),
 ]

@@ -59,11 +59,15 @@ SMALL = [
 ]
 
 REFUSED = [
-    Refused("gcn-depth", lambda: gcn(7, depth=0), "a depth of at least 1, got 0"),
-    Refused("gcn-classes", lambda: gcn(0), "GraphConv needs features of at least 1"),
+    Refused("gcn-depth", lambda: gcn(7, depth=0), "needs depth as a whole number of at least 1, got 0"),
+    Refused("gcn-classes", lambda: gcn(0), "GraphConv needs features as a whole number of at least 1, got 0"),
     Refused("gat-rate", lambda: gat(7, rate=1.0), r"a rate in \[0, 1\)"),
-    Refused("gat-depth", lambda: gat(7, depth=0), "a depth of at least 1, got 0"),
-    Refused("message-passing-rounds", lambda: message_passing_network(8, rounds=0), "at least 1 round, got 0"),
+    Refused("gat-depth", lambda: gat(7, depth=0), "needs depth as a whole number of at least 1, got 0"),
+    Refused(
+        "message-passing-rounds",
+        lambda: message_passing_network(8, rounds=0),
+        "message_passing_network needs rounds as a whole number of at least 1, got 0",
+    ),
     Refused("graph-classifier-readout", lambda: graph_classifier(3, readout="median"), "Readout collects by one of"),
     Refused("edge-classifier-sum", lambda: edge_classifier(3, aggregate="min"), "MessagePassing collects by one of"),
 ]

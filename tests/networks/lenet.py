@@ -25,4 +25,4 @@ SMALL = [
     Small("lenet5-simplified", lenet5(simplified=True), batch, softmax_cross_entropy, slow=True),
 ]
 
-REFUSED = [Refused("lenet5-classes", lambda: lenet5(0), "at least one feature")]
+REFUSED = [Refused("lenet5-classes", lambda: lenet5(0), "Affine needs features as a whole number")]

@@ -31,4 +31,6 @@ SMALL = [
     ),
 ]
 
-REFUSED = [Refused("softmax-regression-classes", lambda: softmax_regression(0), "at least one feature")]
+REFUSED = [
+    Refused("softmax-regression-classes", lambda: softmax_regression(0), "Affine needs features as a whole number")
+]

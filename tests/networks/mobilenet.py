@@ -30,6 +30,6 @@ SMALL = [
 ]
 
 REFUSED = [
-    Refused("mobilenet-channels", lambda: mobilenet(width=0.01), "at least one channel"),
+    Refused("mobilenet-channels", lambda: mobilenet(width=0.01), "needs channels as a whole number"),
     Refused("mobilenet-v2-dropout", lambda: mobilenet_v2(dropout=-0.1), "rate"),
 ]

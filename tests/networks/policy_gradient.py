@@ -30,7 +30,11 @@ def returns(discount=0.9, after=()):
 SMALL = [Small("policy-value", policy_value_net(2, 4, depth=1), steps, loss, rate=1e-2)]
 
 REFUSED = [
-    Refused("policy-value-actions", lambda: policy_value_net(0), "at least 1 action and 1 hidden layer, got 0 and 2"),
+    Refused(
+        "policy-value-actions",
+        lambda: policy_value_net(0),
+        "policy_value_net needs actions as a whole number of at least 1, got 0",
+    ),
     Refused("returns-discount", lambda: returns(discount=1.5), "a discount from 0 to 1, got 1.5"),
     Refused("returns-shapes", lambda: returns(after=(2,)), r"after of shape \[\.\.\.\], got \[3\], \[3\] and \[2\]"),
 ]

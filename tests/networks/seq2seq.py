@@ -26,4 +26,6 @@ SMALL = [
     ),
 ]
 
-REFUSED = [Refused("seq2seq-units", lambda: seq2seq(6, 5, 0), "LSTM needs at least one unit")]
+REFUSED = [
+    Refused("seq2seq-units", lambda: seq2seq(6, 5, 0), "LSTM needs hidden as a whole number of at least 1, got 0")
+]

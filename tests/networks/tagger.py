@@ -23,4 +23,10 @@ def loss(scores, labels):
 
 SMALL = [Small("tagger", tagger(5, 3, 4, features=3, rate=0.2), batch, loss)]
 
-REFUSED = [Refused("tagger-depth", lambda: tagger(5, 3, depth=0), "a depth of at least one layer")]
+REFUSED = [
+    Refused(
+        "tagger-depth",
+        lambda: tagger(5, 3, depth=0),
+        "a recurrent network needs depth as a whole number of at least 1, got 0",
+    )
+]

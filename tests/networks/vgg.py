@@ -32,5 +32,5 @@ SMALL = [
 
 REFUSED = [
     Refused("vgg-depth", lambda: vgg(12), "11, 13, 16, 19"),
-    Refused("vgg-width", lambda: vgg(11, width=0), "at least one channel"),
+    Refused("vgg-width", lambda: vgg(11, width=0), "needs channels as a whole number"),
 ]

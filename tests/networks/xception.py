@@ -27,5 +27,5 @@ SMALL = [
 
 REFUSED = [
     Refused("xception-entry", lambda: xception(entry=()), "at least one block"),
-    Refused("xception-channels", lambda: xception(stem=(0, 64)), "at least one channel"),
+    Refused("xception-channels", lambda: xception(stem=(0, 64)), "needs channels as a whole number"),
 ]

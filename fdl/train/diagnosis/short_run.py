@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.optim import Optimizer, apply_updates, update_with
 from fdl.train.objective import Objective
@@ -50,8 +51,7 @@ def short_run(
     Raises:
         InputError: for batches of several forms, and for no steps.
     """
-    if steps < 1:
-        raise InputError(f"a run needs at least one step, got {steps}")
+    check_count("a run", "steps", steps)
     forms = {str(jax.tree.map(jnp.shape, batch)) for batch in batches}
     if len(forms) != 1:
         raise InputError(f"the batches of a short run need to be of one form, and at least one; got {sorted(forms)}")

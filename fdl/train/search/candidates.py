@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping
 
+from fdl.counts import check_count
 from fdl.data.arrays import generator
 from fdl.errors import InputError
 from fdl.train.search.results import Results
@@ -63,8 +64,7 @@ def random(space: Space, count: int, *, seed: int) -> list[Config]:
         [{'learning_rate': 0.0081, 'width': 64}, {'learning_rate': 0.00013, 'width': 64}]
     """
     check_space(space)
-    if count < 1:
-        raise InputError(f"random draws at least one configuration, got a count of {count}")
+    check_count("random", "count", count)
     shares = generator(seed).random((count, len(space)))
     return [
         {name: values.draw(share) for (name, values), share in zip(space.items(), row, strict=True)} for row in shares

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.train.callbacks import sign_of
 from fdl.train.fit import Fitted
@@ -39,8 +40,7 @@ def rungs(count: int, least: int, factor: int = 3) -> list[tuple[int, int]]:
         [(20, 2), (6, 6), (2, 18)]
     """
     for name, value, minimum in (("count", count, 1), ("least", least, 1), ("factor", factor, 2)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            raise InputError(f"successive halving needs {name} as a whole number of at least {minimum}, got {value!r}")
+        check_count("successive halving", name, value, minimum)
     found = []
     while count:
         found.append((count, least))
