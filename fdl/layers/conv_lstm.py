@@ -29,7 +29,7 @@ from fdl.errors import InputError
 from fdl.layers import through_time
 from fdl.layers.lstm import CELL as lstm_cell
 from fdl.layers.lstm import LSTM, result, start
-from fdl.layers.through_time import Product, check_recurrence, check_remember, join
+from fdl.layers.through_time import Product, check_recurrence, check_remember
 from fdl.rule import rule, wide
 
 
@@ -118,8 +118,7 @@ def _to_input(dy, turned):
     return dx.reshape(*dy.shape[:-1], dx.shape[-1])
 
 
-def _to_weight(parts, dy, w):
-    x = join(*parts)
+def _to_weight(x, dy, w):
     x, dy = _images(x, w), _images(dy.astype(x.dtype), w)
     # The channels of x are its examples here, and its examples are the channels.
     dw = _convolution(x.swapaxes(0, -1), jnp.moveaxis(dy, 0, -2), [_same(k) for k in w.shape[:-2]])

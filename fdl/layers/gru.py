@@ -34,7 +34,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.layers import through_time
 from fdl.layers.recurrent import Recurrent
-from fdl.layers.through_time import DENSE, Cell, check_recurrence, check_remember, join, sigmoid, split
+from fdl.layers.through_time import DENSE, Cell, check_recurrence, check_remember, sigmoid, split
 from fdl.rule import rule
 
 
@@ -62,7 +62,8 @@ def gru(
             hs = 0, leaves the state as it is, and has no gradient; what stands in it does not matter.
         remember: ``"gates"``, or ``"states"`` to compute the gates again in the backward pass, by a third more
             arithmetic, for long sequences. The result is the same.
-        block: how many steps have their products with wx taken at once, at most; None for 256 / N, within 16 and 128.
+        block: how many steps have their products with wx taken at once, at most; None for all, or with
+            ``remember="states"`` for 256 / N, within 16 and 128.
 
     Returns:
         (hs, h): hs [N, T, H], and the state after the last step of each sequence.
@@ -112,7 +113,7 @@ def _(residuals, upstream, *, remember, block):
 
 
 def _cell(bh):
-    return Cell(lambda a, q: _gates(a, q, bh), _advance, _back, DENSE)
+    return Cell(lambda a, q: _gates(a, q, bh), _advance, _back, DENSE, lambda dr, du, dn, ds: (dr, du, ds))
 
 
 def _gates(a, q, bh):
@@ -138,9 +139,7 @@ def _back(gates, before, dafter):
     da_n = dn * (1 - n) * (1 + n)
     da_u = du * u * (1 - u)
     da_r = da_n * s * r * (1 - r)
-    da = join(da_r, da_u, da_n)
-    dq = join(da_r, da_u, da_n * r)
-    return da, dq, (dh * u,)
+    return (da_r, da_u, da_n, da_n * r), (dh * u,)
 
 
 def _states(h0, xs, wx):

@@ -46,7 +46,7 @@ import jax.numpy as jnp
 
 from fdl.layers import through_time
 from fdl.layers.recurrent import Recurrent
-from fdl.layers.through_time import DENSE, Cell, check_recurrence, check_remember, join, sigmoid, split
+from fdl.layers.through_time import DENSE, Cell, check_recurrence, check_remember, sigmoid, split
 from fdl.rule import rule, wide
 
 Pair = tuple[jax.Array, jax.Array]
@@ -75,7 +75,8 @@ def lstm(
             hs = 0, leaves the state as it is, and has no gradient; what stands in it does not matter.
         remember: ``"gates"``, or ``"states"`` to compute the gates again in the backward pass, by a third more
             arithmetic, for long sequences. The result is the same.
-        block: how many steps have their products with wx taken at once, at most; None for 256 / N, within 16 and 128.
+        block: how many steps have their products with wx taken at once, at most; None for all, or with
+            ``remember="states"`` for 256 / N, within 16 and 128.
 
     Returns:
         (hs, (h, c)): hs [N, T, H], and the state after the last step of each sequence.
@@ -144,8 +145,8 @@ def _back(gates, before, dafter):
     # c' = f c + i g
     di, df, do, dg = dc * g, dc * c, dh * t, dc * i
     # i, f, o = sigmoid(z)      g = tanh(z)
-    dz = join(di * i * (1 - i), df * f * (1 - f), do * o * (1 - o), dg * (1 - g) * (1 + g))
-    return dz, None, (0, dc * f)
+    dz = di * i * (1 - i), df * f * (1 - f), do * o * (1 - o), dg * (1 - g) * (1 + g)
+    return dz, (0, dc * f)
 
 
 CELL = Cell(_gates, _advance, _back, DENSE)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.layers import through_time
 from fdl.layers.recurrent import Recurrent
-from fdl.layers.through_time import DENSE, Cell, check_recurrence, in_blocks
+from fdl.layers.through_time import DENSE, Cell, block_size, check_recurrence, in_blocks, what_output_does_not_tell
 from fdl.rule import rule
 
 
@@ -82,17 +82,17 @@ def _(xs, h0, wx, wh, b, *, lengths, activation, block):
 
 @rnn.forward
 def _(xs, h0, wx, wh, b, *, lengths, activation, block):
-    cell = CELLS[activation]
-    (hs, (h,)), kept = through_time.forward(cell, xs, _states(h0, xs, wx), wx, wh, b, lengths, "gates", block)
-    return (hs, h), kept if kept.gates.dtype != hs.dtype else kept._replace(gates=None)
+    cell, states, remember = CELLS[activation], _states(h0, xs, wx), what_output_does_not_tell(xs, wx, wh, b)
+    (hs, (h,)), kept = through_time.forward(cell, xs, states, wx, wh, b, lengths, remember, block)
+    return (hs, h), kept
 
 
 @rnn.backward
 def _(kept, upstream, *, activation, block):
     dhs, dh = upstream
     if kept.gates is None:  # hs is what they were, unrounded
-        gates, _ = in_blocks(kept.hs, kept.lengths, block)
-        kept = kept._replace(gates=gates)
+        gates, _ = in_blocks(kept.hs, kept.lengths, block_size(kept.xs, block))
+        kept = kept._replace(gates=(gates,))
     d = through_time.backward(CELLS[activation], kept, dhs, (dh,), block)
     (dh0,) = d.states
     return d.xs, dh0, d.wx, d.wh, d.b, None
@@ -103,30 +103,30 @@ def _states(h0, xs, wx):
 
 
 def _tanh(a, q):
-    return jnp.tanh(a + q)
+    return (jnp.tanh(a + q),)
 
 
 def _relu(a, q):
     z = a + q
-    return jnp.where(z <= 0, 0, z)
+    return (jnp.where(z <= 0, 0, z),)
 
 
-def _advance(h, before):
-    return (h,)
+def _advance(gates, before):
+    return gates
 
 
-def _tanh_back(h, before, dafter):
+def _tanh_back(gates, before, dafter):
     # h = tanh(z)
-    (dh,) = dafter
+    (h,), (dh,) = gates, dafter
     dz = dh * (1 - h) * (1 + h)
-    return dz, None, (0,)
+    return (dz,), (0,)
 
 
-def _relu_back(h, before, dafter):
+def _relu_back(gates, before, dafter):
     # h = 0 where z <= 0, z elsewhere
-    (dh,) = dafter
+    (h,), (dh,) = gates, dafter
     dz = jnp.where(h == 0, 0, dh)
-    return dz, None, (0,)
+    return (dz,), (0,)
 
 
 CELLS = {"tanh": Cell(_tanh, _advance, _tanh_back, DENSE), "relu": Cell(_relu, _advance, _relu_back, DENSE)}

@@ -15,15 +15,17 @@ and everything else is a sum over steps, which needs no order:
     dwx = sum x_t^T da_t        dwh = sum h_{t-1}^T dq_t        db = sum da_t        dx_t = da_t wx^T
 
 So the loop carries the states and their gradients, and contains the one product that depends on the step before.
-The products on the right, and x wx, are taken over many steps at once, which is faster per number. Where gates are a
-function of a + q, da and dq are the same, and the gradients of both weights are one product, of (x, h) and da.
+The products on the right, and x wx, are taken over many steps at once, which is faster per number.
 
-Over all steps at once they would need a and da for the whole sequence. Instead the sequence is cut into blocks
-of at most ``block`` steps: a loop over blocks takes the products, a loop inside it takes the steps, and a, da
-and dq exist for one block at a time. If nobody says how many, it is as many as have some 250 rows for the
-products, within 16 and 128. What grows with T is what is remembered: hs, which is the output; the other states
-before each step; and the gates. These are most of it, and can be had again from hs and xs by two products per
-block: that is the choice ``remember="states"``.
+Over all steps at once they need a and da for the whole sequence. But a_t is not needed any more once there are the
+gates of its step, nor are these once there is da_t, and all three have one shape: each is written where the last one
+was. So a and da take no memory beside that of the gates, which are remembered anyway.
+
+The gates are most of what is, beside hs, which is the output, and the other states before each step. They can be had
+again from hs and xs by two products: that is the choice ``remember="states"``. The sequence is then cut into blocks
+of at most ``block`` steps. A loop over blocks takes the products, a loop inside it takes the steps, and a, the gates
+and da exist for one block at a time. If nobody says how many, it is as many as have some 250 rows for the products,
+within 16 and 128.
 
 Sequences of different lengths are padded to T steps. In a step that is padding the state stays as it is, the output
 is zero, and no gradient arrives or leaves. Steps beyond T, where the blocks do not divide it, are padding too.
@@ -45,6 +47,8 @@ from fdl.layers.checks import check_floats
 from fdl.rule import wide
 from fdl.slices import put_at, slice_at
 
+Parts = tuple[Any, ...]
+
 
 class Product(NamedTuple):
     """A product y = x w, where x may have any leading axes, and what its backward pass is made of."""
@@ -52,23 +56,26 @@ class Product(NamedTuple):
     of: Callable[[Any, Any], Any]  # x, w -> y
     turned: Callable[[Any], Any]  # w -> the w of the way back
     to_input: Callable[[Any, Any], Any]  # dy, turned w -> dx
-    to_weight: Callable[[tuple[Any, ...], Any, Any], Any]  # parts of x, dy, w -> dw
+    to_weight: Callable[[Any, Any, Any], Any]  # x, dy, w -> dw
 
 
 class Cell(NamedTuple):
     """One step of a recurrence, as functions of arrays; the first of the states is the output.
 
-    Where gates are a function of a + q, da and dq are the same, and ``back`` gives None for dq.
+    a and q have parts of the size of h, and gates are as many arrays of that size, or more. ``back`` has a gradient in
+    the place of each: first those of the parts of a, then what q needs besides. ``of_q`` picks the parts of q among
+    them, which are those of a where gates are a function of a + q.
     """
 
-    gates: Callable[[Any, Any], Any]  # a, q -> gates, an array or several
-    advance: Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]  # gates, states before -> states after
-    back: Callable[[Any, tuple[Any, ...], tuple[Any, ...]], tuple[Any, Any, tuple[Any, ...]]]
+    gates: Callable[[Any, Any], Parts]  # a, q -> gates
+    advance: Callable[[Parts, Parts], Parts]  # gates, states before -> states after
+    back: Callable[[Parts, Parts, Parts], tuple[Parts, Parts]]  # gates, states before, ds -> gradients, ds before
     product: Product
+    of_q: Callable[..., Parts] = lambda *parts: parts  # gradients -> those of the parts of q
 
 
 class Remembered(NamedTuple):
-    """What the backward pass needs: arguments, hs, and in blocks the states besides h before each step, and gates."""
+    """What the backward pass needs: arguments, hs, the states besides h before each step, and in blocks the gates."""
 
     xs: Any
     h0: Any
@@ -110,81 +117,108 @@ def forward(
     cell: Cell, xs: Any, states: Any, wx: Any, wh: Any, b: Any, lengths: Any, remember: str, block: int | None
 ) -> tuple[Any, Remembered]:
     """((hs, final states), what to remember)."""
-    blocks, valid = in_blocks(xs, lengths, block)
-    number, size = blocks.shape[:2]
+    number, keeps_gates = _number_of_parts(states[0], b), remember == "gates"
+    size = xs.shape[1] if keeps_gates and block is None else block_size(xs, block)
+    x, valid = in_blocks(xs, lengths, size)
 
-    def advance(states: Any, a: Any, valid: Any) -> Any:
-        gates = cell.gates(a + b, cell.product.of(states[0], wh))  # b joins here, which spares a pass over the block
-        after = _where(valid, _typed_like(states, cell.advance(gates, states)), states)
-        return after, (_where(valid, after[0], 0), states[1:], gates if remember == "gates" else None)
+    def gates_of(a: Any, states: Any) -> Any:
+        return cell.gates(a + b, cell.product.of(states[0], wh))  # b joins here, which spares a pass over the block
 
     def over_block(carry: Any, inputs: Any) -> Any:
-        x, valid = inputs
+        states, every = carry
+        x, valid, start = inputs
+        a = cell.product.of(x, wx)
+        first, *more = jax.eval_shape(lambda a, states: _together(gates_of(a, states), number), a[0], states)
+        gates = (a.astype(first.dtype), *(jnp.zeros_like(a, of.dtype, (size, *of.shape)) for of in more))
 
-        def step(carry: Any, inputs: Any) -> Any:
-            states, every, t = carry
-            after, made = advance(states, *inputs)
-            return (after, jax.tree.map(lambda all, one: put_at(all, one[None], t), every, made), t + 1), None
+        def step(t: Any, carry: Any) -> Any:
+            states, every, gates = carry
+            one = gates_of(slice_at(gates[0], t, 1)[0], states)
+            is_step = None if valid is None else slice_at(valid, t, 1)[0]
+            after = _where(is_step, _typed_like(states, cell.advance(one, states)), states)
+            every = _put(every, (_where(is_step, after[0], 0), states[1:]), start + t)
+            # The gates come to where their a was.
+            return after, every, _put(gates, _together(one, number), t) if keeps_gates else gates
 
-        return jax.lax.scan(step, carry, (cell.product.of(x, wx), valid))[0], None
+        *carry, gates = jax.lax.fori_loop(0, size, step, (states, every, gates))
+        return tuple(carry), gates if keeps_gates else None
 
     # What a step makes is written to its place among all steps: as an output of two loops it would be copied once more.
-    one = jax.tree.map(lambda a: a[0, 0], (blocks, valid))
-    shapes = jax.eval_shape(lambda x, valid: advance(states, cell.product.of(x, wx), valid)[1], *one)
-    every = jax.tree.map(lambda a: jnp.zeros_like(states[0], a.dtype, (number * size, *a.shape)), shapes)
-    (final, every, _), _ = jax.lax.scan(over_block, (states, every, 0), (blocks, valid))
-    hs, others, gates = jax.tree.map(lambda a: a.reshape(number, size, *a.shape[1:]), every)
-    hs = _joined(hs, xs.shape[1])
+    steps = len(x) * size
+    every = jax.tree.map(lambda state: jnp.zeros_like(state, shape=(steps, *state.shape)), (states[0], states[1:]))
+    (final, (hs, others)), gates = jax.lax.scan(over_block, (states, every), (x, valid, jnp.arange(0, steps, size)))
+    hs = hs[: xs.shape[1]].swapaxes(0, 1)
     return (hs, final), Remembered(xs, states[0], wx, wh, b, lengths, hs, others, gates)
 
 
 def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | None) -> Gradients:
     """All gradients, from those of hs and of the final states."""
-    wx, wh, b = kept.wx, kept.wh, kept.b
-    (x, valid), (h, _) = (in_blocks(array, kept.lengths, block) for array in (kept.xs, kept.hs))
-    number, size = x.shape[:2]
+    wx, wh, b, number = kept.wx, kept.wh, kept.b, _number_of_parts(kept.h0, kept.b)
+    size = block_size(kept.xs, block) if kept.gates is None else kept.gates[0].shape[1]
+    (x, valid), (h, _) = (in_blocks(array, kept.lengths, size) for array in (kept.xs, kept.hs))
     first = jnp.concatenate([kept.h0[None], h[:-1, -1]])
     # XLA would turn a kernel around inside the loop, in every step.
     turned_wx, turned_wh = jax.lax.optimization_barrier((cell.product.turned(wx), cell.product.turned(wh)))
 
-    def step(carry: Any, inputs: Any) -> Any:
-        dstates, t = carry
-        gates, before, valid = inputs
-        dh = slice_at(dhs, t, 1, axis=1).squeeze(1)
-        dstates = (dstates[0] + _where(valid, dh, 0), *dstates[1:])
-        da, dq, dbefore = cell.back(gates, before, dstates)
-        da, dq = _where(valid, (da, dq), 0)
-        # q = h wh
-        dh_before = dbefore[0] + cell.product.to_input(da if dq is None else dq, turned_wh)
-        before = _typed_like(dstates, (dh_before, *dbefore[1:]))
-        # As one array: XLA would carry dh as the product leaves it, turned, and all kernels of a step would read it so.
-        return (jnp.stack(_where(valid, before, dstates)), t - 1), (da, dq)
-
-    def to_weights(x: Any, h: Any, da: Any, dq: Any) -> Any:
-        # a = x wx + b      q = h wh
-        if dq is None:
-            return cell.product.to_weight((x, h), da, wx)
-        return jnp.concatenate([cell.product.to_weight((x,), da, wx), cell.product.to_weight((h,), dq, wh)], axis=-2)
-
     def over_block(carry: Any, inputs: Any) -> Any:
-        last, dw, db, dq_sum = carry
-        x, valid, first, h, others, gates = inputs
+        dstates, dwx, dwh, db, dq_sum = carry
+        x, valid, first, h, gates, start = inputs
         h = jnp.concatenate([first[None], h[:-1]])
         if gates is None:
-            gates = cell.gates(cell.product.of(x, wx) + b, cell.product.of(h, wh))
-        last, (da, dq) = jax.lax.scan(step, last, (gates, (h, *others), valid), reverse=True)
-        dw = dw + to_weights(x, h, da, dq)
-        dq = da if dq is None else dq
+            gates = _together(cell.gates(cell.product.of(x, wx) + b, cell.product.of(h, wh)), number)
+
+        def step(i: Any, carry: Any) -> Any:
+            dstates, d, gates = carry
+            t = size - 1 - i
+            is_step, before = jax.tree.map(lambda a: slice_at(a, t, 1)[0], (valid, h))
+            before = before, *(slice_at(other, start + t, 1)[0] for other in kept.others)
+            dh = slice_at(dhs, start + t, 1, axis=1).squeeze(1)
+            dstates = (dstates[0] + _where(is_step, dh, 0), *dstates[1:])
+            one, dbefore = cell.back(_apart(gates, number), before, dstates)
+            one = _where(is_step, one, 0)
+            # q = h wh
+            dh_before = dbefore[0] + cell.product.to_input(join(*cell.of_q(*one)), turned_wh)
+            dbefore = _typed_like(dstates, (dh_before, *dbefore[1:]))
+            # The next gates are read after this step has written: before, XLA would copy all of them in every step.
+            d = _put(d, _together(one, number), t)
+            gates = jax.tree.map(lambda a: slice_at(a, jnp.maximum(t - 1, 0), 1)[0], d)
+            # As one array: XLA would carry dh as the product leaves it, turned, and all kernels would read it so.
+            return jnp.stack(_where(is_step, dbefore, dstates)), d, gates
+
+        last = jax.tree.map(lambda a: a[-1], gates)
+        dstates, d, _ = jax.lax.fori_loop(0, size, step, (dstates, gates, last))
+        da, dq = d[0], join(*cell.of_q(*_apart(d, number)))
+        # a = x wx + b      q = h wh
+        dwx, dwh = dwx + cell.product.to_weight(x, da, wx), dwh + cell.product.to_weight(h, dq, wh)
         db, dq_sum = db + da.sum(range(da.ndim - 1)), dq_sum + dq.sum(range(dq.ndim - 1))
-        return (last, dw, db, dq_sum), cell.product.to_input(da, turned_wx)
+        return (dstates, dwx, dwh, db, dq_sum), cell.product.to_input(da, turned_wx)
 
     dtype = wide(kept.xs, kept.h0, wx, wh, b)
-    nothing = [jnp.zeros_like(a, dtype) for a in (jnp.concatenate([wx, wh], axis=-2), b, b)]
-    inputs = (x, valid, first, h, kept.others, kept.gates)
-    carry: Any = ((jnp.stack([d.astype(dtype) for d in dstates]), number * size - 1), *nothing)
-    ((dstarts, _), dw, db, dq), dx = jax.lax.scan(over_block, carry, inputs, reverse=True)
-    dwx, dwh = jnp.split(dw, [wx.shape[-2]], axis=-2)
-    return Gradients(_joined(dx, kept.xs.shape[1]), tuple(dstarts), dwx, dwh, db, dq)
+    nothing = [jnp.zeros_like(a, dtype) for a in (wx, wh, b, b)]
+    inputs = (x, valid, first, h, kept.gates, jnp.arange(0, len(x) * size, size))
+    carry = (jnp.stack([d.astype(dtype) for d in dstates]), *nothing)
+    (dstarts, dwx, dwh, db, dq), dx = jax.lax.scan(over_block, carry, inputs, reverse=True)
+    dx = dx.reshape(len(x) * size, *dx.shape[2:])[: kept.xs.shape[1]].swapaxes(0, 1)
+    return Gradients(dx, tuple(dstarts), dwx, dwh, db, dq)
+
+
+def _number_of_parts(h: Any, b: Any) -> int:
+    """How many numbers a has for each of h."""
+    return b.shape[-1] // h.shape[-1]
+
+
+def _together(parts: Parts, number: int) -> Parts:
+    """So many parts as one array, of the shape of a, and what there is besides."""
+    return join(*parts[:number]), *parts[number:]
+
+
+def _apart(arrays: Parts, number: int) -> Parts:
+    return *split(arrays[0], number), *arrays[1:]
+
+
+def _put(every: Any, one: Any, t: Any) -> Any:
+    """Arrays of all steps, with what one step made in its place."""
+    return jax.tree.map(lambda all, one: put_at(all, one[None].astype(all.dtype), t), every, one)
 
 
 def check_recurrence(
@@ -229,18 +263,33 @@ def check_remember(who: str, remember: str) -> None:
         raise InputError(f'{who} remembers "gates" or "states", got {remember!r}')
 
 
-def in_blocks(xs: Any, lengths: Any, block: int | None) -> tuple[Any, Any]:
-    """Arrays [N, T, ...] as [blocks, size, N, ...], zero where they are padding, and where they are not.
+def what_output_does_not_tell(xs: Any, wx: Any, wh: Any, b: Any) -> str:
+    """What is to be remembered of a recurrence whose only gate is its output: nothing, unless that is rounded."""
+    return "states" if jnp.result_type(xs, wx) == wide(xs, wx, wh, b) else "gates"
+
+
+def block_size(xs: Any, block: int | None) -> int:
+    """How many steps of xs [N, T, ...] are one block: at most ``block``, and so many that there is the least padding.
 
     Example:
-        >>> [in_blocks(jnp.zeros((n, 300, 1)), None, None)[0].shape[:2] for n in (0, 1, 32, 4096)]
-        [(3, 100), (3, 100), (20, 15), (20, 15)]
+        >>> [block_size(jnp.zeros((n, 300, 1)), None) for n in (0, 1, 32, 4096)]
+        [100, 100, 15, 15]
     """
     examples, steps = xs.shape[:2]
     if block is None:  # a batch of any size, in an export, is a symbol and no int
         block = max(16, min(128, 256 // max(1, examples))) if isinstance(examples, int) else 16
     largest = min(block, steps)
-    size = min(range(largest, largest // 2, -1), key=lambda size: -steps % size)  # the least padding
+    return min(range(largest, largest // 2, -1), key=lambda size: -steps % size)
+
+
+def in_blocks(xs: Any, lengths: Any, size: int) -> tuple[Any, Any]:
+    """Arrays [N, T, ...] as [blocks, size, N, ...], zero where they are padding, and where they are not.
+
+    Example:
+        >>> in_blocks(jnp.zeros((4, 300, 1)), None, 50)[0].shape
+        (6, 50, 4, 1)
+    """
+    steps = xs.shape[1]
     xs, valid = _time_first(xs, lengths, steps + -steps % size)
     return jax.tree.map(lambda a: a.reshape(len(a) // size, size, *a.shape[1:]), (xs, valid))
 
@@ -253,12 +302,6 @@ def _time_first(xs: Any, lengths: Any, steps: int) -> tuple[Any, Any]:
         return xs, None
     valid = jnp.arange(steps)[:, None] < (jnp.full(examples, given) if lengths is None else lengths)
     return _where(valid, xs, 0), valid
-
-
-def _joined(blocks: Any, steps: int) -> Any:
-    """Arrays [blocks, size, N, ...] as [N, T, ...]."""
-    number, size, *rest = blocks.shape
-    return blocks.reshape(number * size, *rest)[:steps].swapaxes(0, 1)
 
 
 def _where(valid: Any, yes: Any, no: Any) -> Any:
@@ -314,12 +357,8 @@ def _to_input(dy: Any, w: Any) -> Any:
     return jnp.moveaxis(jax.lax.optimization_barrier(dx), 0, -1)
 
 
-def _to_weight(parts: tuple[Any, ...], dy: Any, w: Any) -> Any:
-    """dw = x^T dy. An x that is put together here is turned as well: XLA has a faster product for it then, on a CPU."""
-    turned = _rows(join(*parts)).T
-    if len(parts) > 1:
-        turned = jax.lax.optimization_barrier(turned)
-    return matmul(turned, _rows(dy).astype(turned.dtype))
+def _to_weight(x: Any, dy: Any, w: Any) -> Any:
+    return matmul(_rows(x).T, _rows(dy).astype(x.dtype))
 
 
 # y = x w: dx = dy w^T, for which w does not have to be turned first, and dw = x^T dy
