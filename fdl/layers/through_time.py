@@ -186,6 +186,7 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
             return jnp.stack(_where(is_step, dbefore, dstates)), d, gates
 
         last = jax.tree.map(lambda a: a[-1], gates)
+        # d begins as the gates.
         dstates, d, _ = jax.lax.fori_loop(0, size, step, (dstates, gates, last))
         da, dq = d[0], join(*cell.of_q(*_apart(d, number)))
         # a = x wx + b      q = h wh
