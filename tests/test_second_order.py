@@ -212,12 +212,17 @@ def test_iterations(method, problem):
     np.testing.assert_allclose(solution.params, minimum, atol=1e-6)
 
 
+def in_its_axes(x, Q, curvatures):
+    """A quadratic with these eigenvalues; x' A x is the same, but rounds to 1e-11 of it at a condition of 1e6."""
+    return curvatures @ (Q.T @ x) ** 2 / 2 - x.sum()
+
+
 ILL_CONDITIONED = {
-    "bfgs": (80, 86),
+    "bfgs": (80, 87),
     "lbfgs": (350, 390),
-    "conjugate_gradient": (250, 900),
+    "conjugate_gradient": (150, 600),
     "newton": (1, 2),
-    "newton_cg": (6, 7),
+    "newton_cg": (5, 6),
 }
 
 
@@ -225,20 +230,21 @@ ILL_CONDITIONED = {
 def test_iterations_at_a_condition_of_1e6(method):
     """Rounding counts here: two orders of the same parameters differ tenfold, so the median of 25 is bounded."""
     orders = np.array([np.random.default_rng(seed).permutation(10) for seed in range(25)])
-    A, b, tolerance = jnp.asarray(matrix(condition=1e6)), np.ones(10), 1e-2
+    curvatures, Q = np.linalg.eigh(matrix(condition=1e6))
 
     def solve(order):
-        problem = quadratic, jnp.zeros(10), A[order][:, order], b
-        return minimize(*problem, method=method, tolerance=tolerance, max_iterations=2000)
+        problem = in_its_axes, jnp.zeros(10), jnp.asarray(Q)[order], curvatures
+        return minimize(*problem, method=method, tolerance=1e-3, max_iterations=2000)
 
     solutions = jax.jit(jax.vmap(solve))(orders)
     assert (solutions.stop == Stop.GRADIENT).all()
-    assert (solutions.gradient_norm <= tolerance).all()
+    assert (solutions.gradient_norm <= 1e-3).all()
     iterations, evaluations = ILL_CONDITIONED[method]
     assert np.median(solutions.iterations) <= iterations
     assert np.median(solutions.evaluations) <= evaluations
-    exact = np.linalg.solve(A, b)[orders]  # |x - exact| <= |gradient| / 1, the lowest eigenvalue, in the 2-norm
-    np.testing.assert_allclose(solutions.params, exact, atol=tolerance * np.sqrt(10))
+    exact = (Q / curvatures @ Q.sum(0))[orders]
+    away = np.linalg.norm(solutions.params - exact, axis=1)
+    assert (away <= 1e-3 * np.sqrt(10)).all()  # |gradient| / 1, the lowest eigenvalue
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "conjugate_gradient", "newton"])
