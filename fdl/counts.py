@@ -50,4 +50,4 @@ def for_each_axis(who: str, name: str, value: int | Sequence[int], axes: int) ->
     values = tuple(value) if isinstance(value, Sequence) else (value,) * axes
     if len(values) != axes or not all(map(is_count, values)):
         raise InputError(f"{who} needs a {name} of at least 1 for each of {axes} spatial axes, got {value!r}")
-    return values
+    return tuple(map(int, values))

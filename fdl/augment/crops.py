@@ -12,8 +12,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, check_pair, like, numbers, pair_of_sizes
-from fdl.counts import check_count
+from fdl.augment.images import check_images, check_pair, like, numbers
+from fdl.counts import check_count, for_each_axis
 from fdl.errors import InputError
 from fdl.rule import wide
 
@@ -126,7 +126,7 @@ def crop_and_resize(images: jax.Array, boxes: jax.Array, size: Size) -> jax.Arra
         [1.0, 2.0, 4.0, 5.0]
     """
     check_images("crop_and_resize", images)
-    out_height, out_width = pair_of_sizes("crop_and_resize", "size", size)
+    out_height, out_width = for_each_axis("crop_and_resize", "size", size, axes=2)
     n, height, width, channels = jnp.shape(images)
     if jnp.shape(boxes) != (n, 4):
         raise InputError(f"crop_and_resize of {n} images expects boxes [{n}, 4], got {list(jnp.shape(boxes))}")
@@ -216,7 +216,7 @@ def window_in(who: str, images: Any, size: Any) -> tuple[int, int]:
         >>> window_in("crop", jnp.zeros((1, 3, 3, 1)), 2)
         (2, 2)
     """
-    height, width = pair_of_sizes(who, "size", size)
+    height, width = for_each_axis(who, "size", size, axes=2)
     if height > jnp.shape(images)[1] or width > jnp.shape(images)[2]:
         raise InputError(
             f"{who} cannot take a window of {height} x {width} out of {jnp.shape(images)[1]} x {jnp.shape(images)[2]} "

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.counts import is_count
 from fdl.errors import InputError
 from fdl.rule import wide
 
@@ -81,22 +80,6 @@ def check_pair(who: str, name: str, low: float, pair: Sequence[float], high: flo
         top = f" <= {high:g}" if high < float("inf") else ""
         raise InputError(f"{who} needs {name} as a pair {low:g} < least <= most{top}, got {tuple(pair)}")
     return pair[0], pair[1]
-
-
-def pair_of_sizes(who: str, name: str, size: int | Sequence[int]) -> tuple[int, int]:
-    """Height and width, from one number for both or one for each.
-
-    Raises:
-        InputError: for what is not one or two positive integers.
-
-    Example:
-        >>> pair_of_sizes("cutout", "size", 8), pair_of_sizes("cutout", "size", (4, 6))
-        ((8, 8), (4, 6))
-    """
-    sizes = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(sizes) != 2 or not all(map(is_count, sizes)):
-        raise InputError(f"{who} needs a {name} of one or two positive integers (height, width), got {size}")
-    return int(sizes[0]), int(sizes[1])
 
 
 def per_image(who: str, name: str, value: Any, images: Any) -> jax.Array:

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, check_range, like_shades, pair_of_sizes, shades
+from fdl.augment.images import check_images, check_range, like_shades, shades
+from fdl.counts import for_each_axis
 from fdl.errors import InputError
 
 
@@ -133,7 +134,7 @@ def erase(images: jax.Array, corners: Any, size: int | tuple[int, int], fill: fl
         [[1.0, 1.0, 1.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
     check_images("erase", images, any_dtype=True)
-    height, width = pair_of_sizes("erase", "size", size)
+    height, width = for_each_axis("erase", "size", size, axes=2)
     n = jnp.shape(images)[0]
     if jnp.shape(corners) != (n, 2):
         raise InputError(f"erase of {n} images expects corners [{n}, 2], got {list(jnp.shape(corners))}")
@@ -166,7 +167,7 @@ def cutout(key: jax.Array, images: jax.Array, size: int | tuple[int, int] = 8, *
         [15.0, 15.0]
     """
     check_images("cutout", images, any_dtype=True)
-    height, width = pair_of_sizes("cutout", "size", size)
+    height, width = for_each_axis("cutout", "size", size, axes=2)
     n, rows, columns, _ = jnp.shape(images)
     middles = jax.random.randint(key, (n, 2), 0, jnp.array([rows, columns]))
     return erase(images, middles - jnp.array([height // 2, width // 2]), size, fill)

@@ -23,9 +23,9 @@ was. So a and da take no memory beside that of the gates, which are remembered a
 
 The gates are most of what is, beside hs, which is the output, and the other states before each step. They can be had
 again from hs and xs by two products: that is the choice ``remember="states"``. The sequence is then cut into blocks
-of at most ``block`` steps. A loop over blocks takes the products, a loop inside it takes the steps, and a, the gates
-and da exist for one block at a time. If nobody says how many, it is as many as have some 250 rows for the products,
-within 16 and 128.
+of at most ``block`` steps, as it is where hs is the only gate. A loop over blocks takes the products, a loop inside it
+takes the steps, and a, the gates and da exist for one block at a time. If nobody says how many, it is as many as have
+some 250 rows for the products, within 16 and 128.
 
 Sequences of different lengths are padded to T steps. In a step that is padding the state stays as it is, the output
 is zero, and no gradient arrives or leaves. Steps beyond T, where the blocks do not divide it, are padding too.
