@@ -36,3 +36,17 @@ def check_key(who: str, key: Any) -> None:
         raise InputError(
             f"{who} expects one JAX random key, got {key.shape[0]} of them: jax.vmap gives each call its own"
         )
+
+
+def split_key(who: str, key: Any, number: int = 2) -> jax.Array:
+    """So many keys made of one, by `jax.random.split`, if it is one.
+
+    Raises:
+        InputError: as `check_key` does.
+
+    Example:
+        >>> split_key("Affine", jax.random.key(0)).shape
+        (2,)
+    """
+    check_key(who, key)
+    return jax.random.split(key, number)

@@ -30,6 +30,7 @@ import jax.numpy as jnp
 
 from fdl.counts import check_count
 from fdl.errors import InputError
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.rule import wide
 
@@ -188,7 +189,7 @@ def generate(
         >>> tokens.tolist()
         [[3, 4, 5, 6, 7, 8], [6, 7, 8, 8, 8, 8]]
     """
-    keys = None if key is None else jax.random.split(key, length)
+    keys = None if key is None else split_key("generate", key, length)
 
     def one(before: Any, at: Any) -> Any:
         (carry, token), (position, key) = before, at

@@ -123,6 +123,11 @@ def test_layers_drop_in_training_only(layer):
     assert eval(repr(layer)) == layer
 
 
+@pytest.mark.parametrize("layer", [Dropout(0.0), SpatialDropout(0), DropPath(0.0)])
+def test_a_rate_of_zero_draws_nothing(layer):
+    assert layer.apply({}, {}, IMAGES, train=True)[0] is IMAGES
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

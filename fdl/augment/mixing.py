@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from fdl.augment.images import check_images, like, numbers
 from fdl.augment.noise import in_boxes
 from fdl.errors import InputError
+from fdl.keys import split_key
 from fdl.layers.one_hot import one_hot
 
 Pair = tuple[jax.Array, jax.Array]
@@ -65,7 +66,7 @@ def mixup(key: jax.Array, batch: Pair, *, classes: int | None = None, alpha: flo
     """
     images, distributions = _checked("mixup", batch, classes, alpha)
     n = len(distributions)
-    order, draw = jax.random.split(key)
+    order, draw = split_key("mixup", key)
     shares = symmetric_beta(draw, alpha, n)
     return mix((images, distributions), jax.random.permutation(order, n), jnp.maximum(shares, 1 - shares))
 
@@ -123,7 +124,7 @@ def cutmix(key: jax.Array, batch: Pair, *, classes: int | None = None, alpha: fl
     """
     images, distributions = _checked("cutmix", batch, classes, alpha)
     n, height, width, _ = jnp.shape(images)
-    order, draw, place = jax.random.split(key, 3)
+    order, draw, place = split_key("cutmix", key, 3)
     side = jnp.sqrt(1 - symmetric_beta(draw, alpha, n))
     size = jnp.round(side[:, None] * jnp.array([height, width])).astype(jnp.int32)
     corners = jax.random.randint(place, (n, 2), 0, jnp.array([height, width])) - size // 2

@@ -24,6 +24,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers.initializer import Initializer
 from fdl.initializers.orthogonal import orthogonal
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree, Visit
 from fdl.rule import wide
 
@@ -76,7 +77,7 @@ def data_dependent(
     check_count("data_dependent", "steps", steps)
     if not tolerance > 0:
         raise InputError(f"data_dependent needs a positive tolerance, got {tolerance}")
-    start_key, pass_key = jax.random.split(key)
+    start_key, pass_key = split_key("data_dependent", key)
     done: set[tuple[str, ...]] = set()
 
     def visitor(path: tuple[str, ...]) -> Visit:

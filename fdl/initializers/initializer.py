@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from fdl.keys import check_key
+
 Shape = tuple[int, ...]
 Fans = tuple[float, float]
 
@@ -41,6 +43,7 @@ class Initializer:
     def __call__(
         self, key: jax.Array, shape: Shape, dtype: DTypeLike = jnp.float32, fans: Fans | None = None
     ) -> jax.Array:
+        check_key(self._draw.__name__, key)
         told = {"fans": fans} if "fans" in inspect.signature(self._draw).parameters else {}
         return self._draw(key, shape, dtype, **told, **self._options)
 

@@ -29,6 +29,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.ids import check_lengths
 from fdl.initializers import Initializer, glorot_normal
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.layers.affine import affine
 from fdl.layers.attention_blocks import query_block
@@ -233,7 +234,7 @@ class AdditiveAttention(Layer):
         check_count("AdditiveAttention", "hidden", self.hidden)
 
     def init(self, key: jax.Array, queries: Any, keys: Any, lengths: Any = None) -> tuple[Tree, Tree]:
-        q_key, k_key, key = jax.random.split(key, 3)
+        q_key, k_key, key = split_key("AdditiveAttention", key, 3)
         w_q = self.w_init(q_key, (queries.shape[-1], self.hidden))
         w_k = self.w_init(k_key, (keys.shape[-1], self.hidden))
         return {"w_q": w_q, "w_k": w_k, "w": self.w_init(key, (self.hidden, 1))[:, 0]}, {}

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, he_normal, zeros
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_product, weights_of
 from fdl.rule import rule, wide
@@ -121,7 +122,7 @@ class Affine(Layer):
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         if not x.shape:
             raise InputError("Affine expects x of shape [..., in], got a scalar")
-        w_key, b_key = jax.random.split(key)
+        w_key, b_key = split_key("Affine", key)
         params = {"w": self.w_init(w_key, (x.shape[-1], self.features))}
         if self.bias:
             params["b"] = self.b_init(b_key, (self.features,))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from fdl.counts import is_count
 from fdl.errors import InputError
+from fdl.keys import split_key
 from fdl.layer import Tree
 from fdl.layers.checks import check_product
 from fdl.layers.taps import check_images
@@ -69,6 +70,6 @@ def init_weights(layer: Any, key: jax.Array, shape: Sequence[int], fans: tuple[f
         >>> init_weights(Conv(2, 3), jax.random.key(0), (3, 3, 1, 2), (9, 18))["b"].tolist()
         [0.0, 0.0]
     """
-    w_key, b_key = jax.random.split(key)
+    w_key, b_key = split_key(type(layer).__name__, key)
     params = {"w": layer.w_init(w_key, tuple(shape), fans=fans)}
     return params | ({"b": layer.b_init(b_key, tuple(shape[-1:]))} if layer.bias else {})

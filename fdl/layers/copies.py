@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from fdl.counts import check_count
 from fdl.errors import InputError
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 
 
@@ -30,7 +31,7 @@ class Copies(Layer):
         return jax.tree.map(lambda stacked: stacked[int(name)], tree)
 
     def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
-        return jax.vmap(lambda key: self.layer.init(key, *inputs))(jax.random.split(key, self.n))
+        return jax.vmap(lambda key: self.layer.init(key, *inputs))(split_key(type(self).__name__, key, self.n))
 
     def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
         streams = super().begin_stream(params, state, batch, length)

@@ -221,10 +221,10 @@ class Dropout(Layer):
     """The layer of `dropout`: drops elements while training, and is the identity otherwise.
 
     Args:
-        rate: the probability to drop, in [0, 1).
+        rate: the probability to drop, in [0, 1); with 0 nothing is drawn.
 
     Raises:
-        InputError: for a rate outside [0, 1), and when ``train=True`` comes without a ``key``.
+        InputError: for a rate outside [0, 1), and when ``train=True`` comes without a ``key`` to draw from.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -243,7 +243,7 @@ class Dropout(Layer):
         _check_rate(type(self).__name__, self.rate)
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        if not train:
+        if not train or not self.rate:
             return x, state
         if key is None:
             raise InputError(f"{self!r} draws random numbers while train=True: call apply with key=jax.random.key(...)")
@@ -254,10 +254,10 @@ class SpatialDropout(Dropout):
     """The layer of `spatial_dropout`: drops channels while training, and is the identity otherwise.
 
     Args:
-        rate: the probability to drop, in [0, 1).
+        rate: the probability to drop, in [0, 1); with 0 nothing is drawn.
 
     Raises:
-        InputError: for a rate outside [0, 1), and when ``train=True`` comes without a ``key``.
+        InputError: for a rate outside [0, 1), and when ``train=True`` comes without a ``key`` to draw from.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -273,10 +273,10 @@ class DropPath(Dropout):
     """The layer of `drop_path`: drops examples while training, and is the identity otherwise.
 
     Args:
-        rate: the probability to drop, in [0, 1).
+        rate: the probability to drop, in [0, 1); with 0 nothing is drawn.
 
     Raises:
-        InputError: for a rate outside [0, 1), and when ``train=True`` comes without a ``key``.
+        InputError: for a rate outside [0, 1), and when ``train=True`` comes without a ``key`` to draw from.
 
     Example:
         >>> import jax, jax.numpy as jnp

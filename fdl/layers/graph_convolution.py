@@ -38,6 +38,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.graphs import Graph, add_self_loops, check_graph
 from fdl.initializers import Initializer, glorot_uniform, zeros
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.layers.activation import leaky_relu
 from fdl.layers.affine import affine
@@ -87,7 +88,7 @@ class GraphConv(Layer):
 
     def init(self, key: jax.Array, graph: Any) -> tuple[Tree, Tree]:
         _check_nodes("GraphConv", graph)
-        w_key, b_key = jax.random.split(key)
+        w_key, b_key = split_key("GraphConv", key)
         params = {"w": self.w_init(w_key, (graph.nodes.shape[1], self.features))}
         return params | ({"b": self.b_init(b_key, (self.features,))} if self.bias else {}), {}
 
@@ -154,7 +155,7 @@ class GraphAttention(Layer):
 
     def init(self, key: jax.Array, graph: Any) -> tuple[Tree, Tree]:
         _check_nodes("GraphAttention", graph)
-        w_key, sender_key, receiver_key, b_key = jax.random.split(key, 4)
+        w_key, sender_key, receiver_key, b_key = split_key("GraphAttention", key, 4)
         width = self.heads * self.features
         params = {
             "w": self.w_init(w_key, (graph.nodes.shape[1], width)),

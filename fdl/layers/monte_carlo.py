@@ -24,6 +24,7 @@ import jax
 
 from fdl.counts import check_count
 from fdl.errors import InputError
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.layers.dropout import Dropout
 from fdl.layers.ensemble import mean_and_spread
@@ -87,7 +88,7 @@ def monte_carlo(
     def one_pass(key: jax.Array) -> Any:
         return sampled.apply(params, state, *inputs, key=key)[0]
 
-    return mean_and_spread(jax.vmap(one_pass)(jax.random.split(key, samples)))
+    return mean_and_spread(jax.vmap(one_pass)(split_key("monte_carlo", key, samples)))
 
 
 class _InTraining(Layer):

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, glorot_uniform, zeros
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree, inside
 from fdl.layers.affine import affine
 from fdl.layers.attention import attention
@@ -104,7 +105,7 @@ class MultiHeadAttention(Layer):
         queries, keys = self.heads * dim, (self.kv_heads or self.heads) * dim
         shapes = {"q": (features, queries), "k": (source, keys), "v": (source, keys), "out": (queries, features)}
         params: Tree = {}
-        for (name, shape), w_key in zip(shapes.items(), jax.random.split(key, 4), strict=True):
+        for (name, shape), w_key in zip(shapes.items(), split_key("MultiHeadAttention", key, 4), strict=True):
             w_init = (self.out_init or self.w_init) if name == "out" else self.w_init
             params[name] = {"w": w_init(w_key, shape)} | ({"b": zeros()(w_key, shape[1:])} if self.bias else {})
         return params, {}

@@ -27,6 +27,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.ids import check_lengths
 from fdl.initializers import Initializer, glorot_uniform, orthogonal
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.layers.combinators import Serial
 from fdl.rule import Rule, rule
@@ -116,7 +117,7 @@ class Recurrent(Layer):
     def init(self, key: jax.Array, xs: Any, lengths: Any = None, start: Any = None) -> tuple[Tree, Tree]:
         if len(xs.shape) < 3:
             raise InputError(f"{type(self).__name__} expects xs of shape [N, T, ..., D], got {list(xs.shape)}")
-        wx_key, wh_key = jax.random.split(key)
+        wx_key, wh_key = split_key(type(self).__name__, key)
         window = self.window(xs)
 
         def weight(draw: Initializer, key: jax.Array, inputs: int) -> jax.Array:

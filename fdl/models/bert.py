@@ -25,6 +25,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.initializers import Initializer, truncated_normal
+from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.layers import (
     Affine,
@@ -214,7 +215,7 @@ def mask_words(
     """
     if not 0 <= mask < vocabulary:
         raise InputError(f"mask_words needs the id of a word as mask, in [0, {vocabulary}), got {mask}")
-    pick_key, kind_key, word_key = jax.random.split(key, 3)
+    pick_key, kind_key, word_key = split_key("mask_words", key, 3)
     picked = jax.random.bernoulli(pick_key, rate, ids.shape)
     kind = jax.random.uniform(kind_key, ids.shape)
     other = jax.random.randint(word_key, ids.shape, 0, vocabulary, ids.dtype)

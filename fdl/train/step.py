@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.keys import split_key
 from fdl.layer import Layer
 from fdl.optim import Optimizer, apply_updates, loss_scale, update_with
 from fdl.train.objective import Objective
@@ -51,7 +52,7 @@ def init_train_state(net: Layer, optimizer: Optimizer, key: jax.Array, *inputs: 
         >>> jax.tree.map(jnp.shape, train_state.params), int(train_state.step)
         ({'b': (10,), 'w': (64, 10)}, 0)
     """
-    init_key, key = jax.random.split(key)
+    init_key, key = split_key("init_train_state", key)
     params, state = net.init(init_key, *inputs)
     # Optimizers may start from the parameters themselves (an average of them does), and a training step
     # that donates its train state may not be given the same buffer twice.
