@@ -22,12 +22,12 @@ without the middle term for rms_norm. Everything is made from x, dy and two numb
 rms_norm), which is what is remembered; xhat is recomputed.
 
 Memory traffic is all that these cost, and on a CPU it depends on how the sums are written: where two sums
-share a factor, XLA writes the factor out at full size. So backward takes all of them as products of one such
-factor, dy (x - mean), with vectors: the sum over a row of dy (x - mean) gamma, and the sum over rows of
-dy (x - mean) r. They ask for the highest precision, because some devices round the factors of a product
-by default. Forward of layer_norm hides from XLA that the variance subtracts the same mean as y does: it would write
-x - mean out, too. For rms_norm nothing helps that is hidden, but a loop: of many rows, a CPU takes two megabytes at a
-time, so that the factor does not leave its cache.
+share a factor, XLA writes the factor out at full size. So backward has one such factor, dy (x - mean) r, which is
+summed over rows as it is, and along a row as its product with gamma; with r behind dy, since (x - mean) r is in y
+already, and would be another. The products ask for the highest precision, because some devices round the factors of a
+product by default. Forward of layer_norm hides from XLA that the variance subtracts the same mean as y does: it would
+write x - mean out, too. For rms_norm nothing helps that is hidden, but a loop: of many rows, a CPU takes two megabytes
+at a time, so that the factor does not leave its cache.
 
 Source: Ba, Kiros and Hinton, "Layer normalization" (2016); Zhang and Sennrich, "Root mean square layer
 normalization" (2019).
@@ -98,10 +98,10 @@ def _(residuals, dy, *, eps):
     dy, deviation = _rows(dy), _rows(x) - mean[:, None]
     features = x.shape[-1]
     # y = gamma xhat + beta      xhat = deviation r
-    dbeta = dy.sum(0)
-    dgamma = _dot(r, dy * deviation)
+    each = dy * deviation * r[:, None]
+    dbeta, dgamma = dy.sum(0), each.sum(0)
     from_mean = _dot(dy, gamma) / features
-    from_root = _dot(dy * deviation, gamma) * r**2 / features
+    from_root = _dot(each, gamma) * r / features
     dx = r[:, None] * (gamma * dy - from_mean[:, None] - deviation * from_root[:, None])
     return dx.reshape(x.shape), dgamma, dbeta
 
@@ -156,9 +156,9 @@ def _(residuals, dy, *, eps):
 
     def sums(some):
         x, dy, r = some
-        product = _rows(dy) * _rows(x)
         # y = gamma xhat      xhat = x r
-        return _dot(product, gamma) * r**2 / features, _dot(r, product)
+        each = _rows(dy) * _rows(x) * r[:, None]
+        return _dot(each, gamma) * r / features, each.sum(0)
 
     rows = x_rows, dy_rows, r
     from_root, dgamma = in_groups(sums, group_size(n, features, MOST, LEAST), n, rows, jnp.zeros_like(gamma, wide(x)))
@@ -172,7 +172,7 @@ def _rows(x):
 
 
 def _dot(a, b):
-    """The product of a matrix and a vector, or of a vector and a matrix."""
+    """The product of a matrix and a vector."""
     return jnp.matmul(a, b.astype(a.dtype), precision="highest")
 
 
