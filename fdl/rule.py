@@ -34,7 +34,8 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from types import NoneType
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +84,7 @@ class Rule(Generic[P, R]):
         self.static = frozenset(static)
         self._signature = inspect.signature(reference)
         self._arrays = tuple(name for name in self._signature.parameters if name not in self.static)
+        self._single = frozenset(name for name in self._arrays if _is_one_array(self._signature.parameters[name]))
         self._parts: dict[str, Callable[..., Any]] = {}
         if unknown := self.static - set(self._signature.parameters):
             raise TypeError(f"{self.__name__} has no argument called {', '.join(sorted(unknown))}")
@@ -121,6 +123,8 @@ class Rule(Generic[P, R]):
 
     def part(self, name: Literal["forward", "backward", "validate"]) -> Callable[..., Any]:
         """The undecorated function that computes one part, to read or to run by itself."""
+        if name not in self._parts:
+            raise TypeError(f"rule {self.__name__} has no {name} part: decorate one with @{self.__name__}.{name}")
         return self._parts[name]
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -143,6 +147,11 @@ class Rule(Generic[P, R]):
                 raise InputError(
                     f"{self.__name__} expects {name} as an array, got a {type(value).__name__} of numbers: "
                     "jnp.array(...) makes one of it"
+                )
+            if type(value) is tuple and name in self._single:
+                raise InputError(
+                    f"{self.__name__} expects {name} as an array, got a tuple of {len(value)}: a layer's apply returns "
+                    "(output, state)"
                 )
         if "validate" in self._parts:
             self._parts["validate"](**arrays, **choices)
@@ -206,6 +215,12 @@ def _compiled(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arr
     return _differentiable(a_rule, choices, *arrays)
 
 
+def _is_one_array(parameter: inspect.Parameter) -> bool:
+    """Whether an argument is declared as an array, which may be left out, and so is no pytree."""
+    kinds = get_args(parameter.annotation) or (parameter.annotation,)
+    return jax.Array in kinds and set(kinds) <= {jax.Array, NoneType}
+
+
 def _is_of_numbers(value: Any) -> bool:
     """Whether lists and tuples have single numbers in them where arrays should be."""
     leaves = jax.tree.leaves(value)
@@ -231,7 +246,10 @@ def _backward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], resi
         gradients = a_rule.part("backward")(remembered, dy, **dict(choices))
     if not isinstance(gradients, tuple) or len(gradients) != len(a_rule._arrays):
         raise TypeError(f"{a_rule.__name__}.backward must return a tuple of gradients for {a_rule._arrays}")
-    return tuple(map(_cast_gradient, gradients, types.trees()))
+    return tuple(
+        _cast_gradient(f"{a_rule.__name__}.backward", name, gradient, argument)
+        for name, gradient, argument in zip(a_rule._arrays, gradients, types.trees(), strict=True)
+    )
 
 
 _differentiable.defvjp(_forward, _backward)
@@ -259,11 +277,20 @@ class _Types:
         return hash((self.leaves, self.treedef))
 
 
-def _cast_gradient(gradient: Any, argument: Any) -> Any:
+def _cast_gradient(who: str, name: str, gradient: Any, argument: Any) -> Any:
     """The gradient in the dtypes of its argument. None is for 'no gradient', as is any for an argument not given."""
     if gradient is None or argument is None:
         return None
-    return jax.tree.map(lambda g, a: jnp.asarray(g, a.dtype), gradient, argument)
+
+    def cast(g: Any, a: Any) -> jax.Array:
+        if jnp.shape(g) != a.shape:
+            raise TypeError(
+                f"{who} gives a gradient of shape {list(jnp.shape(g))} for {name}, which is {list(a.shape)}: "
+                f"sum it over the axes along which {name} was repeated"
+            )
+        return jnp.asarray(g, a.dtype)
+
+    return jax.tree.map(cast, gradient, argument)
 
 
 def wide(*arrays: Any) -> jnp.dtype:

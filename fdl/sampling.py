@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.counts import check_count
 from fdl.errors import InputError
@@ -35,6 +36,8 @@ from fdl.layer import Layer, Tree
 from fdl.rule import wide
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
+
+NONE = -1  # no token: what there is to choose from are scores of NaN
 
 
 def temperature(logits: jax.Array, t: float) -> jax.Array:
@@ -141,6 +144,9 @@ def stream_step(net: Layer, params: Tree, *inputs: Any) -> Step:
         A function (stream, token [N]) -> (logits [N, V], stream), to begin with
         ``net.begin_stream(params, state, batch, length)``.
 
+    Raises:
+        InputError: from the step, for a state that is no stream.
+
     Example:
         >>> from fdl.layers import Affine, Embedding, LSTM, Serial
         >>> net, prompt = Serial(Embedding(10, 8), LSTM(16), Affine(10)), jnp.array([[3, 1], [4, 1]])
@@ -152,6 +158,12 @@ def stream_step(net: Layer, params: Tree, *inputs: Any) -> Step:
     """
 
     def step(stream: Any, token: Any) -> tuple[Any, Any]:
+        begun = jax.eval_shape(lambda stream: net.begin_stream(params, stream, 1, 1), stream)
+        if jax.tree.structure(begun) != jax.tree.structure(stream):
+            raise InputError(
+                "stream_step goes on with a stream, and was given a state that forgets every token: begin with "
+                "net.begin_stream(params, state, batch, length)"
+            )
         scores, stream = net.apply(params, stream, token[:, None], *inputs)
         return scores[:, -1], stream
 
@@ -180,7 +192,10 @@ def generate(
         stop: a token after which a sequence only repeats it.
 
     Returns:
-        (tokens [..., length], carry).
+        (tokens [..., length], carry). Inside jit, a token whose scores are NaN is -1.
+
+    Raises:
+        InputError: for scores that are NaN, such as those of a stream that has no room left, outside jit.
 
     Example:
         >>> def count(carry, token):  # the next number is always the most probable
@@ -190,15 +205,24 @@ def generate(
         [[3, 4, 5, 6, 7, 8], [6, 7, 8, 8, 8, 8]]
     """
     keys = None if key is None else split_key("generate", key, length)
+    token = jnp.asarray(token)
+    none = jnp.asarray(NONE).astype(token.dtype)
 
     def one(before: Any, at: Any) -> Any:
         (carry, token), (position, key) = before, at
         logits, carry = step(carry, token)
         following = choose(key, logits).astype(token.dtype)
+        following = jnp.where(jnp.any(jnp.isnan(logits), axis=-1), none, following)
         following = following if stop is None else jnp.where(_ended(token, stop, position), stop, following)
         return (carry, following), following
 
-    (carry, _), tokens = jax.lax.scan(one, (carry, jnp.asarray(token)), (jnp.arange(length), keys))
+    (carry, _), tokens = jax.lax.scan(one, (carry, token), (jnp.arange(length), keys))
+    if not isinstance(tokens, jax.core.Tracer) and (tokens == none).any():
+        first = int(np.argmax(np.any(tokens == none, axis=tuple(range(1, tokens.ndim)))))
+        raise InputError(
+            f"the scores for token {first} of {length} are NaN: a stream needs room for the prompt and for all tokens, "
+            "begin_stream(..., length), and parameters have to be finite"
+        )
     return jnp.moveaxis(tokens, 0, -1), carry
 
 

@@ -32,6 +32,7 @@ from fdl.augment import (
     pca_color_noise,
     rand_augment,
     random_affine,
+    random_brightness,
     random_crop,
     random_flip,
     random_resized_crop,
@@ -636,6 +637,8 @@ def objective_without_key():
         ),
         (lambda: rand_augment(KEY, FLOATS, magnitude=31), "magnitude from 0 to 30, got 31"),
         (lambda: trivial_augment(KEY, FLOATS, operations={}), "at least one name to an operation, got {}"),
+        (lambda: random_brightness(KEY, (FLOATS - 0.5) * 4), "divide by 255 before, and standardise afterwards"),
+        (lambda: random_brightness(KEY, FLOATS * 255), "what lies outside is cut off, got 0 to "),
         (lambda: chain(), "at least one stage"),
         (
             lambda: chain(random_flip, 8),

@@ -324,6 +324,7 @@ def test_ints_keys_and_booleans_are_left_alone():
             "the gradient check needs samples as a whole number of at least 1, got 0",
         ),
         (lambda x: x, (1.0,), {"tolerance": 0.0}, "positive tolerances"),
+        (fdl.layers.Affine(3), (np.ones((2, 3)),), {}, r"got Affine\(3\): for a layer, lambda params, x"),
     ],
 )
 def test_what_cannot_be_checked_is_an_input_error(f, args, options, message):

@@ -196,6 +196,8 @@ IMAGES = jnp.ones((2, 8, 8, 6))
     ("call", "message"),
     [
         (lambda: conv(IMAGES, jnp.ones((3, 3, 5, 4))), r"w of shape \[\*kernel, 6, out\] for x .* got \[3, 3, 5, 4\]"),
+        (lambda: conv(IMAGES[..., 0], jnp.ones((3, 3, 1, 4))), r"x has an axis less, .*x\[..., None\], or .*x\[None\]"),
+        (lambda: conv(jnp.ones((2, 6, 8, 8)), jnp.ones((3, 3, 6, 4))), r"belong to the end, jnp.moveaxis\(x, 1, -1\)"),
         (lambda: conv(IMAGES, jnp.ones((3, 6, 4))), "as many axes of the kernel as x has spatial ones"),
         (lambda: conv(IMAGES, jnp.ones((3, 3, 6, 4)), groups=2), r"\[\*kernel, 3, out\] .* in 2 groups"),
         (lambda: conv(IMAGES, jnp.ones((3, 3, 2, 4)), groups=4), "divides its channels .* got 4 for 6"),

@@ -11,7 +11,7 @@ import pytest
 import fdl
 from fdl import InputError
 from fdl.initializers import constant, normal, zeros
-from fdl.layers import Affine, BatchNorm, Cast, Dropout, Relu, Repeat, Serial, Sigmoid, relu
+from fdl.layers import Affine, BatchNorm, Cast, Dropout, Relu, Repeat, Serial, Sigmoid, Softmax, relu
 from fdl.losses import l2, softmax_cross_entropy, squared_error
 from fdl.optim import adam, hyperparameters, momentum
 from fdl.train import TrainState, diagnose, make_train_step, supervised
@@ -153,6 +153,17 @@ def test_the_loss_at_the_start():
     assert "better than one that knows nothing" in told.verdict
 
 
+def test_a_softmax_too_many():
+    net = Serial(Affine(4), Softmax())
+    found = initial_loss(net, softmax_cross_entropy, *start(net), BATCH, KEY)
+    assert "leave the softmax of the network out" in found.verdict
+
+    def of_probabilities(p, t):
+        return softmax_cross_entropy(jnp.log(p), t)
+
+    assert initial_loss(net, of_probabilities, *start(net), BATCH, KEY).ok
+
+
 def test_a_loss_that_zeros_say_nothing_of():
     def of_probabilities(p, t):
         return -jnp.log(p[..., 0])  # infinite at zero
@@ -176,9 +187,10 @@ def test_a_loss_that_zeros_say_nothing_of():
         (deep(Relu(), w_init=normal(9.0)), ["outputs explode, from affine2 on", "gradients explode: relu1"]),
         (deep(Relu(), b_init=constant(-100.0)), ["affine2 is dead: 100%"]),
         (deep(Cast(Sigmoid(), "float32"), w_init=normal(5.0)), ["sigmoid1 is saturated"]),
+        (deep(Relu(), w_init=zeros()), ["affine1 gives zeros and gets a gradient of zero, and always will"]),
         (Serial(Affine(4, w_init=constant(math.nan))), ["affine1 is the first layer that gives NaN"]),
     ],
-    ids=["small", "large", "dead", "saturated", "nan"],
+    ids=["small", "large", "dead", "saturated", "zeros", "nan"],
 )
 def test_layers_with_a_fault(net, words):
     found = layer_statistics(net, softmax_cross_entropy, *start(net), BATCH, KEY)

@@ -18,6 +18,7 @@ from fdl.train import (
     accuracy,
     confusion_matrix,
     early_stopping,
+    evaluate,
     fit,
     init_train_state,
     make_train_step,
@@ -210,6 +211,15 @@ def test_perplexity_of_a_uniform_guess_is_the_number_of_tokens():
     assert float(perplexity(jnp.log(65.0))) == pytest.approx(65.0)
 
 
+def test_a_train_state_can_be_used_once():
+    used = start()
+    fit(STEP, used, BATCHES, epochs=1, **QUIET)
+    with pytest.raises(InputError, match="fit was given a train state that an earlier step has taken over"):
+        fit(STEP, used, BATCHES, epochs=1, **QUIET)
+    with pytest.raises(InputError, match="evaluate was given a train state that an earlier step has taken over"):
+        evaluate(lambda train_state, batch: {}, used, [(X, Y)])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -223,11 +233,18 @@ def test_perplexity_of_a_uniform_guess_is_the_number_of_tokens():
             lambda: fit(STEP, None, BATCHES, epochs=1, steps_per_call=0),
             "fit needs steps_per_call as a whole number of at least 1, got 0",
         ),
+        (
+            lambda: fit(STEP, start(), BATCHES, epochs=1, callbacks=[lambda run: False], **QUIET),
+            "a callback returns a reason to stop, as text, or None to go on, got False",
+        ),
+        (lambda: fit(STEP, start(), BATCHES, epochs=1, callbacks=early_stopping()), r"write callbacks=\[<function"),
         (lambda: early_stopping(patience=0), "early_stopping needs patience as a whole number of at least 1, got 0"),
         (lambda: early_stopping(mode="less"), '"min" or "max", got \'less\''),
         (lambda: early_stopping("f1")(recorded(1.0)), r"records have \['validation_loss'\], and no 'f1'"),
         (lambda: confusion_matrix(LOGITS, LABELS[0]), r"confusion_matrix of logits \[6, 4, 3\] expects labels"),
         (lambda: confusion_matrix(LOGITS, LABELS, LABELS), "where as booleans"),
+        (lambda: confusion_matrix(jnp.zeros((6, 1)), jnp.zeros(6, int)), "confusion_matrix compares classes"),
+        (lambda: confusion_matrix(jnp.zeros((2, 3)), [0, 1]), "labels as an array, got a list"),
         (lambda: top_k_accuracy(LOGITS, LABELS, 4), "k from 1 to 3, the classes, got 4"),
     ],
 )

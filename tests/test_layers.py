@@ -8,7 +8,9 @@ import pytest
 import fdl
 from fdl.layers import (
     Affine,
+    AffineNormRelu,
     BatchNorm,
+    ConvNormRelu,
     Dropout,
     MultiHeadAttention,
     PositionalEncoding,
@@ -70,11 +72,26 @@ def test_running_statistics_keep_their_dtype():
     assert {leaf.dtype.name for leaf in jax.tree.leaves(new)} == {"float32"}
 
 
-def test_an_empty_batch_would_poison_the_running_statistics():
-    params, state = BatchNorm().init(KEY, jnp.ones((0, 2)))
-    with pytest.raises(fdl.InputError, match="empty batch"):
-        BatchNorm().apply(params, state, jnp.ones((0, 2)), train=True)
-    assert BatchNorm().apply(params, state, jnp.ones((0, 2)))[0].shape == (0, 2)
+NORMS = [BatchNorm(), AffineNormRelu(3), ConvNormRelu(3, 1)]
+
+
+@pytest.mark.parametrize("layer", NORMS)
+def test_an_empty_batch_would_poison_the_running_statistics(layer):
+    x = jnp.ones((0, 3, 2))
+    params, state = layer.init(KEY, x)
+    with pytest.raises(fdl.InputError, match=f"{type(layer).__name__} cannot take statistics of an empty batch"):
+        layer.apply(params, state, x, train=True)
+    assert layer.apply(params, state, x)[0].shape[0] == 0
+
+
+@pytest.mark.parametrize("layer", NORMS)
+def test_a_single_value_has_nothing_to_be_compared_with(layer):
+    x = jnp.ones((1, 1, 2))
+    params, state = layer.init(KEY, x)
+    with pytest.raises(fdl.InputError, match=f"{type(layer).__name__} has nothing to compare a single value with"):
+        layer.apply(params, state, x, train=True)
+    assert layer.apply(params, state, x)[0].shape[:2] == (1, 1)
+    assert layer.apply(params, state, jnp.ones((1, 3, 2)), train=True)[0].shape[:2] == (1, 3)
 
 
 def test_cross_entropy_of_huge_logits_is_exact():
@@ -106,7 +123,11 @@ X, W = jnp.ones((1, 2, 3)), jnp.ones((3, 3))
         (lambda: affine(jnp.ones((2, 3), int), jnp.ones((3, 5), int), jnp.ones(5)), "affine expects floats, got int32"),
         (lambda: Affine(3, 4), "given its outputs alone, .* got bias=4"),
         (lambda: Affine(3, bias=False).apply({"w": LOGITS.T, "b": jnp.ones(2)}, {}, LOGITS), "called w, got b, w"),
-        (lambda: MultiHeadAttention(1).apply({n: {"w": W} for n in "qkv"}, {}, X), "^q: .* called b and w, got w"),
+        (
+            lambda: MultiHeadAttention(1).apply({n: {"w": W} for n in "qkv"}, {}, X),
+            "^q: .* called b and w, got w",
+        ),
+        (lambda: MultiHeadAttention(1).apply({}, {}, X[0]), r"expects inputs of shape \[N, T, C\], got \[\["),
         (lambda: softmax_cross_entropy(jnp.zeros((2, 3), int), jnp.array([0, 1])), r"logits .*int32"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 3])), r"class ids in \[0, 3\), .* got 3"),
         (lambda: softmax_cross_entropy(LOGITS, jnp.array([-1, 0])), "got -1"),

@@ -464,6 +464,17 @@ def test_the_state_of_other_parameters_is_refused():
             opt.update(params, opt.init(others), params)
 
 
+def test_the_state_of_another_optimizer_is_refused():
+    params = {"w": jnp.ones(2)}
+    for opt, other, message in (
+        (optim.adam(), optim.sgd(0.1), r"adam was given another optimizer's state: its slots are .*, got \[\]"),
+        (optim.sgd(0.1), optim.adam(), r"sgd was given another optimizer's state: its slots are \[\], got"),
+        (optim.adam(), optim.chain(optim.adam()), "adam goes on from what its init.* made, got a "),
+    ):
+        with pytest.raises(fdl.InputError, match=message):
+            opt.update(params, other.init(params), params)
+
+
 def test_gradients_of_narrow_parameters_may_be_wide():
     for dtype, other in ((jnp.bfloat16, jnp.float16), (jnp.float16, jnp.bfloat16)):
         params, opt = {"w": jnp.ones(2, dtype)}, optim.adam()

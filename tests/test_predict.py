@@ -7,7 +7,7 @@ import pytest
 
 import fdl
 from fdl import InputError
-from fdl.layers import Affine, Dropout, Flatten, Serial, monte_carlo, softmax
+from fdl.layers import LSTM, Affine, Dropout, Flatten, Serial, monte_carlo, softmax
 from fdl.train import in_batches, predict, predict_monte_carlo, predict_views
 
 X = np.random.default_rng(0).normal(size=(10, 3, 4)).astype(np.float32)
@@ -95,6 +95,13 @@ def test_views_are_averaged_after_what_is_asked_for():
 class Total(fdl.Layer):
     def apply(self, params, state, x, *, key=None, train=False):
         return {"total": x.sum()}, state
+
+
+def test_several_inputs_are_a_tuple():
+    net, xs, lengths = LSTM(3), np.ones((5, 4, 2), np.float32), np.array([4, 3, 2, 1, 4])
+    params, state = net.init(jax.random.key(0), xs)
+    hs = predict(net, params, state, (xs, lengths), batch_size=2)
+    assert ((hs != 0).any(-1).sum(1) == lengths).all()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 import fdl
 from fdl.layers import affine, dropout, layer_norm, relu
+from fdl.losses import softmax_cross_entropy
 
 
 @fdl.rule(static=["power"])
@@ -153,8 +154,25 @@ def test_a_gradient_of_the_wrong_shape_is_refused():
     total = fdl.rule(lambda x: x.sum())
     total.forward(lambda x: (x.sum(), None))
     total.backward(lambda _, dy: (dy,))
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(TypeError, match=r"<lambda>.backward gives a gradient of shape \[\] for x, which is \[3\]"):
         jax.grad(total)(jnp.ones(3))
+
+
+def test_a_part_that_is_missing_is_named():
+    def scaled(x, y):
+        return x * y
+
+    product = fdl.rule(scaled)
+    with pytest.raises(TypeError, match="rule scaled has no forward part: decorate one with @scaled"):
+        product(jnp.ones(3), 2.0)
+    product.forward(lambda x, y: (x * y, (x, y)))
+    with pytest.raises(TypeError, match="rule scaled has no backward part"):
+        jax.grad(product)(1.0, 2.0)
+
+
+def test_what_apply_returns_is_no_array():
+    with pytest.raises(fdl.InputError, match="softmax_cross_entropy expects logits as an array, got a tuple of 2"):
+        softmax_cross_entropy((jnp.ones((2, 3)), {}), jnp.zeros(2, jnp.int32))
 
 
 def test_another_word_than_rules_or_autodiff_is_refused():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fdl import InputError
-from fdl.sampling import beam_search, generate, greedy, sample, temperature, top_k, top_p
+from fdl.models import gpt
+from fdl.sampling import beam_search, generate, greedy, sample, stream_step, temperature, top_k, top_p
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -72,6 +73,20 @@ def test_generate_is_a_loop():
 def test_generate_draws_with_a_new_key_for_each_token():
     tokens, _ = jax.jit(lambda: generate(step, jnp.zeros(()), 0, 50, key=KEY, choose=sample))()
     assert len(set(np.asarray(tokens).tolist())) > 1
+
+
+def test_generate_says_when_a_stream_is_too_short_or_none():
+    net, ids = gpt(7, 6, features=8, heads=2, depth=1), jnp.array([[3], [5]])
+    params, state = net.init(KEY, ids)
+    of_stream = stream_step(net, params)
+    tokens, _ = generate(of_stream, net.begin_stream(params, state, batch=2, length=6), ids[:, 0], 6)
+    with pytest.raises(InputError, match="the scores for token 6 of 9 are NaN: a stream needs room"):
+        generate(of_stream, net.begin_stream(params, state, batch=2, length=6), ids[:, 0], 9)
+    too_many = jax.jit(lambda carry: generate(of_stream, carry, ids[:, 0], 9)[0])
+    inside_jit = too_many(net.begin_stream(params, state, batch=2, length=6))
+    assert inside_jit.tolist() == [[*row, -1, -1, -1] for row in tokens.tolist()]
+    with pytest.raises(InputError, match="given a state that forgets every token"):
+        generate(of_stream, state, ids[:, 0], 6)
 
 
 def test_generate_stops_and_a_prompt_may_end_with_the_stop():

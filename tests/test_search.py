@@ -170,6 +170,21 @@ def test_a_run_counts_by_its_last_record():
     assert math.isnan(results.ranked[1].metrics["validation_loss"])
     with pytest.raises(InputError, match=r'have to have "validation_loss", got \[\'epoch\', \'loss\'\]'):
         results.add(config(), broken._replace(stopped=None))
+    with pytest.raises(InputError, match="an outcome is a dict of metrics by name, or what fit returned, got"):
+        results.add(config(), 0.3)
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        (0.1, r"write Choice\(0.1\) for what is fixed"),
+        ((1e-4, 1e-1), r"write Uniform\(0.0001, 0.1\) or LogUniform\(0.0001, 0.1\) .*, Choice\(0.0001, 0.1\) for one"),
+        (["relu", "tanh"], r"write Choice\('relu', 'tanh'\) for one of them"),
+    ],
+)
+def test_a_space_says_what_may_have_been_meant(values, hint):
+    with pytest.raises(InputError, match=hint):
+        random({"rate": values}, 3, seed=0)
 
 
 # Coarse, then fine.

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from fdl import InputError
-from fdl.layers import Affine, BatchNorm, Dropout, Flatten, Relu, Serial
+from fdl.data import Batches
+from fdl.layers import LSTM, Affine, BatchNorm, Dropout, Flatten, Relu, Serial
 from fdl.losses import l2, softmax_cross_entropy
 from fdl.optim import Optimizer, adam, scale_loss, sgd
 from fdl.train import (
     accuracy,
+    binary_accuracy,
     check_batch,
     evaluate,
     fit,
@@ -87,6 +89,39 @@ class TestObjective:
         _, (_, metrics) = objective(params, {}, (x, jnp.array([0, 0])), None)
         assert metrics == {"accuracy": 0.5}
 
+    def test_several_inputs_are_a_tuple(self):
+        net, xs = LSTM(3), jnp.ones((2, 5, 4))
+        objective = supervised(net, lambda hs, t: (hs**2).mean((1, 2)) + 0 * t)
+        params, state = net.init(jax.random.key(0), xs)
+        whole = objective(params, state, (xs, jnp.zeros(2)), None)[0]
+        padded = objective(params, state, ((xs, jnp.array([1, 2])), jnp.zeros(2)), None)[0]
+        assert 0 < padded < whole
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"metrics": [accuracy]}, "metrics by name"),
+            ({"metrics": {"accuracy": "accuracy"}}, "supervised takes functions, got 'accuracy' as accuracy"),
+            ({"penalty": 1e-4}, "supervised takes functions, got 0.0001 as penalty"),
+        ],
+    )
+    def test_takes_functions(self, settings, message):
+        with pytest.raises(InputError, match=message):
+            supervised(NET, softmax_cross_entropy, **settings)
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda: make_train_step(NET, OPTIMIZER), r"takes an objective, such as supervised\(net, loss\)"),
+            (lambda: make_train_step(OBJECTIVE, 0.1), r"takes an optimizer, such as adam\(1e-3\), got 0.1"),
+            (lambda: make_train_step(OBJECTIVE, adam), r"got <function adam .*: call it first, adam\(...\)"),
+            (lambda: init_train_state(NET, adam, jax.random.key(0), X), "init_train_state takes an optimizer"),
+        ],
+    )
+    def test_so_does_the_step(self, make, message):
+        with pytest.raises(InputError, match=message):
+            make()
+
     def test_a_metric_cannot_take_the_name_of_the_loss(self):
         with pytest.raises(InputError, match='"loss"'):
             supervised(NET, softmax_cross_entropy, metrics={"loss": accuracy})
@@ -106,6 +141,20 @@ class TestAccuracy:
     def test_refuses_other_labels(self, labels):
         with pytest.raises(InputError, match="class ids"):
             accuracy(jnp.zeros((2, 3)), labels)
+
+    @pytest.mark.parametrize("labels", [jnp.zeros(2, int), jnp.ones((2, 1))])
+    def test_has_nothing_to_say_of_one_logit(self, labels):
+        with pytest.raises(InputError, match="binary_accuracy compares it with zero"):
+            accuracy(jnp.zeros((2, 1)), labels)
+        with pytest.raises(InputError, match="for two classes with one logit there is sigmoid_cross_entropy"):
+            softmax_cross_entropy(jnp.zeros((2, 1)), labels)
+
+    def test_of_two_answers_by_the_sign_of_the_logit(self):
+        logits, targets = jnp.array([[-1.0], [0.5], [2.0]]), jnp.array([[0], [0], [1]])
+        assert binary_accuracy(logits, targets).tolist() == [[1], [0], [1]]
+        assert binary_accuracy(logits, targets == 1).tolist() == [[1], [0], [1]]
+        with pytest.raises(InputError, match=r"targets of the shape \[3, 1\] of the logits, got \[3\]"):
+            binary_accuracy(logits, targets[:, 0])
 
 
 class TestTrainStep:
@@ -281,6 +330,10 @@ class TestEvaluate:
     def test_needs_a_batch(self, eval_step, train_state):
         with pytest.raises(InputError, match="nothing to evaluate"):
             evaluate(eval_step, train_state, [])
+        with pytest.raises(InputError, match=r"write \[\(inputs, targets\)\] for one batch"):
+            evaluate(eval_step, train_state, make_batch())
+        with pytest.raises(InputError, match=r"got a Batches, .*: write batches\(0\)"):
+            evaluate(eval_step, train_state, Batches(make_batch(), 4, seed=0))
 
 
 class TestFit:

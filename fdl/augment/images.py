@@ -129,5 +129,16 @@ def like_shades(values: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def like_clipped(values: jax.Array, images: jax.Array) -> jax.Array:
-    """The same, with what is darker than black or brighter than white cut off, in floats too."""
+    """The same, with what is darker than black or brighter than white cut off, in floats too.
+
+    Raises:
+        InputError: for floats that are far from being shades, where they can be seen.
+    """
+    if jnp.result_type(images) != jnp.uint8 and not isinstance(images, jax.core.Tracer):
+        low, high = float(jnp.min(images, initial=0)), float(jnp.max(images, initial=1))
+        if low < -0.5 or high > 1.5:
+            raise InputError(
+                f"colours are changed in floats from 0 to 1, or in bytes, and what lies outside is cut off, got "
+                f"{low:.3g} to {high:.3g}: divide by 255 before, and standardise afterwards"
+            )
     return like_shades(jnp.clip(values, 0, 1), images)

@@ -114,6 +114,11 @@ def gradient_report(
         >>> print(report.verdict)
         ok: 1 gradient agrees with JAX's own to 1e-08 and with differences to 0.0001
     """
+    if not callable(f):
+        raise InputError(
+            f"the gradient check takes a function that gives a number, got {f!r}: for a layer, "
+            "lambda params, x: (layer.apply(params, state, x)[0] ** 2).sum()"
+        )
     if samples is not None:
         check_count("the gradient check", "samples", samples)
     if not (tolerance > 0 and differences_tolerance > 0):

@@ -191,7 +191,7 @@ class BatchNorm(Layer):
         eps: what keeps the root away from zero.
 
     Raises:
-        InputError: in training, for a batch with nothing to average.
+        InputError: in training, for a batch with no value for each feature, or a single one.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -220,13 +220,18 @@ class BatchNorm(Layer):
         gamma, beta = params["gamma"], params["beta"]
         if not train:
             return batch_norm_inference(x, gamma, beta, state["mean"], state["var"], eps=self.eps), state
-        if x.size == 0:
-            raise InputError(f"BatchNorm cannot take statistics of an empty batch, got x of shape {list(x.shape)}")
         y, mean, var = batch_norm(x, gamma, beta, eps=self.eps)
-        return y, self.averaged(state, mean, var)
+        return y, self.averaged("BatchNorm", state, y, mean, var)
 
-    def averaged(self, state: Tree, mean: Any, var: Any) -> Tree:
-        """The running statistics after one more batch with this mean and variance."""
+    def averaged(self, who: str, state: Tree, y: Any, mean: Any, var: Any) -> Tree:
+        """The running statistics after one more batch, of which y was made, with this mean and variance."""
+        if y.size == 0:
+            raise InputError(f"{who} cannot take statistics of an empty batch, got one of shape {list(y.shape)}")
+        if math.prod(y.shape[:-1]) == 1:
+            raise InputError(
+                f"{who} has nothing to compare a single value with, got a batch of shape {list(y.shape)} in training: "
+                "the output would be beta, whatever goes in"
+            )
 
         def average(running: Any, batch: Any) -> Any:
             return (self.momentum * running + (1 - self.momentum) * batch).astype(running.dtype)

@@ -37,10 +37,19 @@ def check_conv(who: str, x: Any, w: Any, groups: int) -> None:
         of_groups = f" in {groups} groups" if groups > 1 else ""
         raise InputError(
             f"{who} expects w of shape [*kernel, {ins}, out] for x of shape {list(x_shape)}{of_groups}, "
-            f"got {list(w_shape)}: [*kernel, in / groups, out], with as many axes of the kernel as x has spatial ones"
+            f"got {list(w_shape)}: {_why(x_shape, w_shape, ins)}"
         )
     check_groups(who, w_shape[-1], groups)
     check_product(who, x, w)
+
+
+def _why(x: tuple[int, ...], w: tuple[int, ...], ins: int) -> str:
+    """What may be wrong with the shapes of x and w."""
+    if len(w) == len(x) + 1:
+        return "x has an axis less, that of the channels, x[..., None], or that of the examples, x[None]"
+    if len(w) == len(x) > 2 and x[1] * ins == w[-2] * x[-1]:
+        return "the channels of x are behind its examples, and belong to the end, jnp.moveaxis(x, 1, -1)"
+    return "[*kernel, in / groups, out], with as many axes of the kernel as x has spatial ones"
 
 
 def check_groups(who: str, channels: int, groups: int) -> None:

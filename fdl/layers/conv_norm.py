@@ -161,7 +161,7 @@ class ConvNormRelu(Layer):
             return relu(batch_norm_inference(z, gamma, beta, state["mean"], state["var"], eps=self.eps)), state
         choices: Tree = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
         y, mean, var = conv_norm_relu(x, w, gamma, beta, eps=self.eps, **choices)
-        return y, self.norm.averaged(state, mean, var)
+        return y, self.norm.averaged("ConvNormRelu", state, y, mean, var)
 
     def receptive_window(self, *inputs: Any) -> tuple[tuple[int, int, int], ...]:
         return self.conv.receptive_window(*inputs)

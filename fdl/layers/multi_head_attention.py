@@ -38,7 +38,7 @@ from fdl.slices import put_at
 class MultiHeadAttention(Layer):
     """Attention of x to itself, or to a context, by several heads; the output has the features of x.
 
-    Inputs are, by position, ``x, context=None, lengths=None, mask=None``: x [N, Tq, C]; context [N, Tk, D], which is
+    Inputs are ``x, context=None, lengths=None, mask=None``: x [N, Tq, C]; context [N, Tk, D], which is
     attended to instead of x; lengths [N], how many positions of what is attended to are real; mask, True where a
     query attends to a key, broadcast to [N, heads, Tq, Tk].
 
@@ -94,9 +94,7 @@ class MultiHeadAttention(Layer):
             raise InputError(f"MultiHeadAttention needs a rate in [0, 1), got {self.rate}")
 
     def init(self, key: jax.Array, x: Any, context: Any = None, *_: Any, **__: Any) -> tuple[Tree, Tree]:
-        if len(x.shape) != 3 or (context is not None and len(context.shape) != 3):
-            got = [list(a.shape) for a in (x, context) if a is not None]
-            raise InputError(f"MultiHeadAttention expects inputs of shape [N, T, C], got {got}")
+        self._check(x, context)
         features = x.shape[-1]
         if self.dim is None and features % self.heads:
             raise InputError(f"MultiHeadAttention divides {features} features among {self.heads} heads: give a dim")
@@ -111,9 +109,18 @@ class MultiHeadAttention(Layer):
         return params, {}
 
     def apply(
-        self, params: Tree, state: Tree, x: Any, *inputs: Any, key: Any = None, train: bool = False
+        self,
+        params: Tree,
+        state: Tree,
+        x: Any,
+        context: Any = None,
+        lengths: Any = None,
+        mask: Any = None,
+        *,
+        key: Any = None,
+        train: bool = False,
     ) -> tuple[Any, Tree]:
-        context, lengths, mask, *_ = (*inputs, None, None, None)
+        self._check(x, context)
         rate = self.rate if train else 0.0
         if rate and key is None:
             raise InputError("MultiHeadAttention draws random numbers in training: call apply with key=...")
@@ -154,6 +161,11 @@ class MultiHeadAttention(Layer):
             "values": jnp.zeros(room, w.dtype),
             "position": jnp.zeros((), jnp.int32),
         }
+
+    def _check(self, *inputs: Any) -> None:
+        shapes = [list(jnp.shape(a)) for a in inputs if a is not None]
+        if any(len(shape) != 3 for shape in shapes):
+            raise InputError(f"MultiHeadAttention expects inputs of shape [N, T, C], got {shapes}")
 
     def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
         context = x if context is None else context

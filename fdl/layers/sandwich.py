@@ -200,4 +200,4 @@ class AffineNormRelu(Layer):
             n = batch_norm_inference(affine(x, w), gamma, beta, state["mean"], state["var"], eps=self.eps)
             return relu(n), state
         y, mean, var = affine_norm_relu(x, w, gamma, beta, eps=self.eps)
-        return y, self._norm.averaged(state, mean, var)
+        return y, self._norm.averaged("AffineNormRelu", state, y, mean, var)

@@ -156,6 +156,9 @@ def _run(
 ) -> Solution:
     if not callable(f):
         raise InputError(f"{who} expects a function of the parameters first, got {f!r}")
+    for arg in args:
+        if isinstance(arg, str | Method):
+            raise InputError(f"{who} hands f what comes by position, got {arg!r}: a method is given as method={arg!r}")
     for name, number in {
         "tolerance": tolerance,
         "step_tolerance": step_tolerance,

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from fdl.errors import InputError
+
 
 class Init(Protocol):
     """Makes the state that an optimizer keeps, from the parameters that it will update."""
@@ -32,6 +34,21 @@ class Optimizer(NamedTuple):
 
     init: Init
     update: Update
+
+
+def check_optimizer(who: str, optimizer: Any) -> None:
+    """Refuses what is no optimizer: a learning rate, or the function that would make one.
+
+    Example:
+        >>> check_optimizer("make_train_step", 0.1)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: make_train_step takes an optimizer, such as adam(1e-3), got 0.1
+    """
+    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
+        name = getattr(optimizer, "__name__", None)
+        hint = f": call it first, {name}(...)" if callable(optimizer) and name else ""
+        raise InputError(f"{who} takes an optimizer, such as adam(1e-3), got {optimizer!r}{hint}")
 
 
 def apply_updates(params: Any, updates: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.errors import InputError
 from fdl.optim.hyperparameters import Hyperparameters, recorded
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.trees import Keep, check_floats, check_gradients, check_memory, check_params, path_matcher
@@ -78,6 +79,7 @@ def per_parameter(
         )
 
     def update(grads: Any, opt_state: FirstOrderState, params: Any = None, **_: Any) -> tuple[Any, FirstOrderState]:
+        _check_kind(values, opt_state, starts, ones)
         remembered = next(iter(opt_state.slots.values()), None)
         known = remembered if params is None else params
         (check_params if uses_params else check_gradients)(values.who, grads, params if uses_params else known)
@@ -112,6 +114,17 @@ def decayed(h: Any, direction: jax.Array, w: jax.Array) -> jax.Array:
     if not h.kept or (isinstance(h.weight_decay, float) and h.weight_decay == 0):
         return direction
     return direction + h.weight_decay * w
+
+
+def _check_kind(values: Hyperparameters, opt_state: Any, slots: Any, ones: Any) -> None:
+    """Refuses the state of another optimizer, which would have other names in it."""
+    if not isinstance(opt_state, FirstOrderState):
+        raise InputError(f"{values.who} goes on from what its init(params) made, got a {type(opt_state).__name__}")
+    for what, own, given in (("slots", slots, opt_state.slots), ("averages of ones", ones, opt_state.ones)):
+        if set(own) != set(given):
+            raise InputError(
+                f"{values.who} was given another optimizer's state: its {what} are {sorted(own)}, got {sorted(given)}"
+            )
 
 
 def _full(w: Any, start: float) -> jax.Array:

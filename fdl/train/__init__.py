@@ -11,7 +11,7 @@ from fdl.train.evaluate import evaluate, make_eval_step
 from fdl.train.export import export_model
 from fdl.train.fit import Fitted, fit
 from fdl.train.interrupt import stop_on_signal
-from fdl.train.metrics import accuracy, perplexity, top_k_accuracy
+from fdl.train.metrics import accuracy, binary_accuracy, perplexity, top_k_accuracy
 from fdl.train.monitor import make_monitor_step
 from fdl.train.objective import Objective, supervised
 from fdl.train.parameters import load_parameters, save_parameters
@@ -34,6 +34,7 @@ __all__ = [
     "TensorBoard",
     "TrainState",
     "accuracy",
+    "binary_accuracy",
     "check_batch",
     "confusion_matrix",
     "diagnose",

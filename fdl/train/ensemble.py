@@ -33,6 +33,7 @@ from fdl.errors import InputError
 from fdl.layer import Layer
 from fdl.layers.ensemble import ensemble
 from fdl.optim import Optimizer
+from fdl.train.objective import inputs_of
 from fdl.train.predict import in_batches
 from fdl.train.step import TrainState, init_train_state
 
@@ -197,7 +198,7 @@ def out_of_fold(
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def _mean_and_spread(net: Layer, params: Any, state: Any, x: Any, then: Any) -> tuple[Any, Any]:
-    return ensemble(net, params, state, x, then=then)
+    return ensemble(net, params, state, *inputs_of(x), then=then)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -205,7 +206,7 @@ def _each_its_own(net: Layer, params: Any, state: Any, x: Any, then: Any) -> Any
     """[N, members, ...] of what each member says of its own N examples."""
 
     def one(params: Any, state: Any, x: Any) -> Any:
-        y = net.apply(params, state, x)[0]
+        y = net.apply(params, state, *inputs_of(x))[0]
         return y if then is None else then(y)
 
     return jax.vmap(one, in_axes=(0, 0, 1), out_axes=1)(params, state, x)

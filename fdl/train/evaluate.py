@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from fdl.errors import InputError
+from fdl.train.check_batch import check_train_state
 from fdl.train.metrics import examples_in, mean_over_examples
 from fdl.train.objective import Objective
 from fdl.train.step import TrainState, step_key
@@ -52,7 +53,7 @@ def evaluate(
         batches: any iterable of batches; ``[(inputs, targets)]`` when all fits into one.
 
     Raises:
-        InputError: when there are no batches.
+        InputError: when there are no batches, and for what is one batch, or a function of the epoch.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -67,6 +68,8 @@ def evaluate(
         >>> round(means["loss"], 4)  # log 3
         1.0986
     """
+    _check_batches(batches)
+    check_train_state("evaluate", train_state)
     metrics, examples = [], []
     for batch in batches:
         metrics.append(eval_step(train_state, batch))
@@ -74,3 +77,13 @@ def evaluate(
     if not metrics:
         raise InputError("there is nothing to evaluate: batches gave no batch")
     return mean_over_examples(metrics, examples)
+
+
+def _check_batches(batches: Any) -> None:
+    if callable(batches):
+        raise InputError(
+            f"evaluate takes the batches themselves, got a {type(batches).__name__}, which is a function of the epoch: "
+            "write batches(0)"
+        )
+    if isinstance(batches, tuple | list) and any(hasattr(part, "dtype") for part in batches):
+        raise InputError("evaluate takes an iterable of batches, got arrays: write [(inputs, targets)] for one batch")

@@ -31,6 +31,7 @@ import numpy as np
 from fdl.data.arrays import count
 from fdl.errors import InputError
 from fdl.layer import Layer
+from fdl.train.objective import inputs_of
 from fdl.train.whole_file import whole_file
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -109,7 +110,7 @@ def export_model(
             for array, dtype in zip(arrays, dtypes, strict=True)
         ]
         params, state = jax.tree.unflatten(tree, arrays)
-        outputs, _ = net.apply(params, state, inputs, key=None, train=False)
+        outputs, _ = net.apply(params, state, *inputs_of(inputs), key=None, train=False)
         return outputs if then is None else then(outputs)
 
     arrays = [_plain(np.asarray(leaf)) for leaf in leaves]

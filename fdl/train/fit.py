@@ -20,7 +20,7 @@ import numpy as np
 from fdl.counts import check_count
 from fdl.data import Position
 from fdl.errors import InputError
-from fdl.train.check_batch import check_batch
+from fdl.train.check_batch import check_batch, check_train_state
 from fdl.train.metrics import examples_in, mean_over_examples, read
 from fdl.train.progress import shown
 from fdl.train.step import scan_steps
@@ -111,6 +111,9 @@ def fit(
         (20, 20, True)
     """
     _check(batches, {"epochs": epochs, "steps": steps}, record_every=record_every, steps_per_call=steps_per_call)
+    if callable(callbacks):
+        raise InputError(f"fit takes a list of callbacks, got a function: write callbacks=[{callbacks!r}]")
+    check_train_state("fit", train_state)
     run = Fitted(train_state, tuple(history), Position(*map(int, position)))
     step = first_step = int(run.history[-1]["step"]) if run.history else 0
     unread = Unread(diverged, run.history[0].get("loss") if run.history else None)
@@ -123,7 +126,8 @@ def fit(
             record |= {f"validation_{name}": value for name, value in validate(run.train_state).items()}
         run = run._replace(history=(*run.history, record), stopped=trouble)
         display.record(record)
-        reasons = [trouble, *(callback(run) for callback in callbacks), stop() if stop is not None else None]
+        said = [_reason(callback, callback(run)) for callback in callbacks]
+        reasons = [trouble, *said, stop() if stop is not None else None]
         return run._replace(stopped=next((reason for reason in reasons if reason is not None), None))
 
     with shown(progress, epochs, steps) as display:
@@ -199,7 +203,10 @@ class Unread:
         means = mean_over_examples(self._values, self._examples)
         loss, first, trouble = means.get("loss"), self._first_loss, None
         if not self._is_finite:
-            trouble = "the loss is not finite any more: try a smaller learning rate, and look for bad data"
+            trouble = (
+                "the loss is not finite any more: try a smaller learning rate, and look for bad data, "
+                "such as class ids that do not exist"
+            )
         elif loss is not None and first is not None and loss > self._diverged * first > 0:
             trouble = f"the loss is {loss:.3g}, more than {self._diverged:g} times the {first:.3g} that it started from"
         record = {"seconds": time.perf_counter() - self._start, **means}
@@ -214,6 +221,16 @@ class Unread:
         if self._first_loss is None and losses:
             self._first_loss = losses[0]
         self._is_finite &= all(map(math.isfinite, losses))
+
+
+def _reason(callback: Any, said: Any) -> str | None:
+    """What a callback returned, which False, or a number, cannot be: a run would stop at it."""
+    if said is not None and not isinstance(said, str):
+        raise InputError(
+            f"a callback returns a reason to stop, as text, or None to go on, got {said!r} from {callback!r}: "
+            "early_stopping makes one, or write lambda run: 'good enough' if ... else None"
+        )
+    return said
 
 
 def _before(count: int, end: int | None) -> bool:

@@ -22,7 +22,8 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
         Zeros and ones of shape [...], in float32.
 
     Raises:
-        InputError: for labels of another shape.
+        InputError: for labels of another shape, and for a single logit, which has no other to be larger than: see
+            `binary_accuracy`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -31,6 +32,32 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """
     labels = _class_ids("accuracy", logits, labels)
     return (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+
+
+def binary_accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """Whether a logit is on the side of its target, above zero for a target above a half: 1 where it is, 0 elsewhere.
+
+    Args:
+        logits: of any shape, one for each question with two answers, as for `fdl.losses.sigmoid_cross_entropy`.
+        targets: of the same shape: 0 or 1, or a probability.
+
+    Returns:
+        Zeros and ones of the same shape, in float32.
+
+    Raises:
+        InputError: for targets of another shape.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> binary_accuracy(jnp.array([-0.3, 2.0, 0.1]), jnp.array([0.0, 1.0, 0.0])).tolist()
+        [1.0, 1.0, 0.0]
+    """
+    if jnp.shape(logits) != jnp.shape(targets):
+        raise InputError(
+            f"binary_accuracy expects targets of the shape {list(jnp.shape(logits))} of the logits, "
+            f"got {list(jnp.shape(targets))}"
+        )
+    return ((logits > 0) == (targets > 0.5)).astype(jnp.float32)
 
 
 def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Array:
@@ -118,6 +145,7 @@ def _mean(values: np.ndarray) -> Any:
 
 def _class_ids(who: str, logits: Any, labels: Any) -> jax.Array:
     """The labels as class ids, which they are, or the most likely class of each distribution."""
+    _check_classes(who, logits, labels)
     if jnp.shape(labels) == jnp.shape(logits) and jnp.issubdtype(jnp.result_type(labels), jnp.floating):
         return jnp.argmax(labels, axis=-1)
     check_class_ids(who, logits, labels)
@@ -125,10 +153,21 @@ def _class_ids(who: str, logits: Any, labels: Any) -> jax.Array:
 
 
 def check_class_ids(who: str, logits: Any, labels: Any) -> None:
-    """Refuses labels that are not a class id for each row of the logits."""
+    """Refuses labels that are not a class id for each row of the logits, and rows of one logit."""
+    _check_classes(who, logits, labels)
     shape = jnp.shape(logits)[:-1]
     if jnp.shape(labels) != shape or not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
         raise InputError(
             f"{who} of logits {list(jnp.shape(logits))} expects labels as class ids, integers of shape "
             f"{list(shape)}, got {jnp.result_type(labels)} of shape {list(jnp.shape(labels))}"
+        )
+
+
+def _check_classes(who: str, logits: Any, labels: Any) -> None:
+    if isinstance(labels, list | tuple):
+        raise InputError(f"{who} expects labels as an array, got a {type(labels).__name__}: jnp.array(...) makes one")
+    if jnp.shape(logits)[-1:] == (1,):
+        raise InputError(
+            f"{who} compares classes, of which logits {list(jnp.shape(logits))} have one: where one logit decides "
+            "between two, binary_accuracy compares it with zero"
         )

@@ -44,7 +44,7 @@ def supervised(
     """The objective of learning from examples: the mean loss of a network's outputs, plus a penalty.
 
     Args:
-        net: the network; a batch for it is a pair (inputs, targets).
+        net: the network; a batch for it is a pair (inputs, targets). Inputs that are a tuple are several: `inputs_of`.
         loss: a function of (outputs, targets) that gives one value per example.
         penalty: a function of the parameters that gives a scalar, such as ``lambda params: 1e-4 * l2(params)``.
         metrics: functions of (outputs, targets) that give one value per example, by the names under which
@@ -57,9 +57,9 @@ def supervised(
         A pure function objective(params, state, batch, key, train=True) -> (value, (state, metrics)).
 
     Raises:
-        InputError: for a metric called "loss", the name under which the objective itself is reported; and
-            from the objective, whatever the network, the loss and the metrics find wrong with a batch, and when
-            there is no key to augment with.
+        InputError: for a metric called "loss", the name under which the objective itself is reported, and for what is
+            no function; from the objective, whatever the network, the loss and the metrics find wrong with a batch, and
+            when there is no key to augment with.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -72,8 +72,13 @@ def supervised(
         >>> round(float(value), 4), float(metrics["accuracy"])
         (2.3026, 0.0)
     """
+    if not isinstance(metrics, Mapping):
+        raise InputError(f'supervised takes metrics by name, such as {{"accuracy": accuracy}}, got {metrics!r}')
     if "loss" in metrics:
         raise InputError('a metric cannot be called "loss": that is what the value of the objective is called')
+    for name, function in {"loss": loss, "penalty": penalty, "augment": augment, **metrics}.items():
+        if function is not None and not callable(function):
+            raise InputError(f"supervised takes functions, got {function!r} as {name}")
 
     def objective(params: Any, state: Any, batch: Any, key: Any, train: bool = True) -> Any:
         inputs, targets = _pair(batch)
@@ -82,7 +87,7 @@ def supervised(
                 raise InputError("augment draws at random, and needs a key: objective(params, state, batch, key)")
             augment_key, key = jax.random.split(key)
             inputs, targets = _pair(augment(augment_key, (inputs, targets)))
-        outputs, state = net.apply(params, state, inputs, key=key, train=train)
+        outputs, state = net.apply(params, state, *inputs_of(inputs), key=key, train=train)
         value = _mean(loss(outputs, targets))
         if penalty is not None:
             value = value + penalty(params)
@@ -96,6 +101,18 @@ def _pair(batch: Any) -> tuple[Any, Any]:
         what = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
         raise InputError(f"supervised learning takes batches that are pairs (inputs, targets), got a {what}")
     return batch[0], batch[1]
+
+
+def inputs_of(inputs: Any) -> tuple[Any, ...]:
+    """What a network is given of the inputs of a batch: all of a tuple, one after the other, or the one that there is.
+
+    So ``(images, ids)`` goes into a captioner, and ``(xs, lengths)`` into a recurrent layer.
+
+    Example:
+        >>> inputs_of(([1, 2], [3])), inputs_of([1, 2])
+        (([1, 2], [3]), ([1, 2],))
+    """
+    return inputs if type(inputs) is tuple else (inputs,)  # a `Graph` is one input
 
 
 def _mean(values: jax.Array) -> jax.Array:

@@ -19,6 +19,7 @@ from fdl.layer import Layer
 from fdl.layers.monte_carlo import monte_carlo
 from fdl.paths import path_of
 from fdl.rule import wide
+from fdl.train.objective import inputs_of
 
 
 def predict(net: Layer, params: Any, state: Any, inputs: Any, *, batch_size: int = 256) -> Any:
@@ -26,7 +27,8 @@ def predict(net: Layer, params: Any, state: Any, inputs: Any, *, batch_size: int
 
     Args:
         net, params, state: a trained network; the state is read and not changed.
-        inputs: what goes into it, arrays with one row per example. Memory maps are read batch by batch.
+        inputs: what goes into it, arrays with one row per example; a tuple if there are several. Memory maps are read
+            batch by batch.
         batch_size: how many examples to compute at once. It changes nothing in the result but its last digits.
 
     Returns:
@@ -186,12 +188,12 @@ def _check_rows(outputs: Any, batch_size: int) -> None:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(net: Layer, params: Any, state: Any, x: Any) -> Any:
-    return net.apply(params, state, x, key=None, train=False)[0]
+    return net.apply(params, state, *inputs_of(x), key=None, train=False)[0]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
 def _monte_carlo(net: Layer, params: Any, state: Any, x: Any, key: jax.Array, samples: int) -> Any:
-    return monte_carlo(net, params, state, x, key=key, samples=samples)
+    return monte_carlo(net, params, state, *inputs_of(x), key=key, samples=samples)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.errors import InputError
 from fdl.keys import split_key
 from fdl.layer import Layer
 from fdl.optim import Optimizer, apply_updates, loss_scale, update_with
+from fdl.optim.optimizer import check_optimizer
 from fdl.train.objective import Objective
 
 
@@ -42,7 +44,7 @@ def init_train_state(net: Layer, optimizer: Optimizer, key: jax.Array, *inputs: 
         inputs: one batch of what goes into the network, or its shapes (`jax.ShapeDtypeStruct`).
 
     Raises:
-        InputError: when the inputs do not fit the network, with the path of the layer.
+        InputError: when the inputs do not fit the network, with the path of the layer, and for what is no optimizer.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -52,6 +54,7 @@ def init_train_state(net: Layer, optimizer: Optimizer, key: jax.Array, *inputs: 
         >>> jax.tree.map(jnp.shape, train_state.params), int(train_state.step)
         ({'b': (10,), 'w': (64, 10)}, 0)
     """
+    check_optimizer("init_train_state", optimizer)
     init_key, key = split_key("init_train_state", key)
     params, state = net.init(init_key, *inputs)
     # Optimizers may start from the parameters themselves (an average of them does), and a training step
@@ -76,7 +79,8 @@ def make_train_step(
         value as "loss", scalars that stay on the device.
 
     Raises:
-        InputError: from the step, before compilation, when a batch does not fit the network or the loss.
+        InputError: for what is no objective and no optimizer; from the step, before compilation, when a batch does not
+            fit the network or the loss.
             The values of a batch cannot be seen there: class ids that do not exist give a loss of NaN,
             unless `check_batch`, which `fit` calls, looked at them first.
 
@@ -94,6 +98,11 @@ def make_train_step(
         >>> int(train_state.step), bool(after["loss"] < before["loss"])
         (2, True)
     """
+    if isinstance(objective, Layer) or not callable(objective):
+        raise InputError(
+            f"make_train_step takes an objective, such as supervised(net, loss) makes it, got {objective!r}"
+        )
+    check_optimizer("make_train_step", optimizer)
 
     def train_step(train_state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         params, state, opt_state, key, step = train_state

@@ -25,7 +25,7 @@ from fdl.train.diagnosis.overfit import Overfit, overfit_one_batch
 from fdl.train.diagnosis.range_test import RangeTest, range_test
 from fdl.train.diagnosis.ratios import STEPS, UpdateRatios, judged_ratios
 from fdl.train.diagnosis.short_run import short_run
-from fdl.train.objective import PerExample, supervised
+from fdl.train.objective import PerExample, inputs_of, supervised
 
 _BATCHES = 16  # for the checks that train, gone through over and over
 _FEW = 4  # examples, for the gradient in float64
@@ -153,7 +153,7 @@ def _checks(
     batches = list(epoch[:_BATCHES])
     batch, few = batches[0], jax.tree.map(lambda array: array[:_FEW], batches[0])
     init_key, key = jax.random.split(jax.random.key(seed))
-    params, state = jax.jit(net.init)(init_key, batch[0])
+    params, state = jax.jit(net.init)(init_key, *inputs_of(batch[0]))
     check_batch(jax.jit(lambda params, batch: objective(params, state, batch, key)), params, batch)
     yield gradient_check(objective, params, state, few, key)
     yield initial_loss(net, loss, params, state, batch, key, expected=expected, penalty=penalty)

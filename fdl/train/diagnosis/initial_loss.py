@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from fdl.layer import Layer
 from fdl.train.diagnosis.finding import Finding, verdict_of
-from fdl.train.objective import PerExample, supervised
+from fdl.train.objective import PerExample, inputs_of, supervised
 
 SPREAD = 4.0  # of outputs, as a standard deviation: twice to three times that of He's initial weights
 
@@ -98,7 +98,7 @@ def initial_loss(
 
     @jax.jit
     def measure(params: Any, state: Any, batch: Any, key: Any) -> Any:
-        outputs = jax.eval_shape(lambda: net.apply(params, state, batch[0], key=key, train=True)[0])
+        outputs = jax.eval_shape(lambda: net.apply(params, state, *inputs_of(batch[0]), key=key, train=True)[0])
         leaves, tree = jax.tree.flatten(outputs)
         keys = jax.tree.unflatten(tree, list(jax.random.split(key, len(leaves))))
         nothing = jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), outputs)
@@ -106,9 +106,12 @@ def initial_loss(
         of_penalty = penalty or (lambda params: jnp.zeros(()))
         penalties = of_penalty(params), of_penalty(jax.tree.map(lambda w: w + w / 10, params))
         value = objective(params, state, batch, key)[0]
-        return value, jnp.mean(loss(nothing, batch[1])), jnp.mean(loss(noise, batch[1])), *penalties
+        made = net.apply(params, state, *inputs_of(batch[0]), key=key, train=True)[0]
+        moved = jnp.mean(loss(jax.tree.map(lambda y: y + 1, made), batch[1]))
+        is_squashed = _are_distributions(made) & jnp.isclose(moved, value, rtol=1e-3)
+        return value, jnp.mean(loss(nothing, batch[1])), jnp.mean(loss(noise, batch[1])), *penalties, is_squashed
 
-    value, of_nothing, of_noise, added, added_to_larger = map(float, measure(params, state, batch, key))
+    value, of_nothing, of_noise, added, added_to_larger, is_squashed = map(float, measure(params, state, batch, key))
     middle = of_nothing if expected is None else float(expected)
     room = of_noise - of_nothing
     if not (math.isfinite(room) and room > 0):
@@ -116,7 +119,20 @@ def initial_loss(
     if not math.isfinite(middle):
         middle = room = math.nan
     problems = [*_about_loss(value, middle, room), *([] if penalty is None else _about_penalty(added, added_to_larger))]
+    if is_squashed:
+        problems.append(
+            "the outputs are probabilities, for a loss that takes a softmax itself, as it does not change when all "
+            "outputs grow by one: leave the softmax of the network out"
+        )
     return InitialLoss(verdict_of(problems), value, middle, middle + room, added, added_to_larger)
+
+
+def _are_distributions(outputs: Any) -> jax.Array:
+    """Whether there is one array of outputs, and its rows are positive and add up to one, for several classes."""
+    y, *others = jax.tree.leaves(outputs)
+    if others or y.ndim < 2 or y.shape[-1] < 2:
+        return jnp.array(False)
+    return jnp.all(y >= 0) & jnp.all(jnp.abs(y.sum(-1) - 1) < 1e-3)
 
 
 def _about_loss(value: float, expected: float, room: float) -> list[str]:

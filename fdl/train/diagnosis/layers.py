@@ -29,7 +29,7 @@ from fdl.layers.wrapper import Wrapper
 from fdl.optim import global_norm
 from fdl.paths import is_weight, path_of
 from fdl.train.diagnosis.finding import Finding, table, verdict_of
-from fdl.train.objective import PerExample
+from fdl.train.objective import PerExample, inputs_of
 
 FACTOR = 1e3  # between a size and what it is compared with
 SATURATED = 0.5  # of the outputs
@@ -150,7 +150,7 @@ def layer_statistics(net: Layer, loss: PerExample, params: Any, state: Any, batc
             return visit
 
         walk = functools.partial(net.walk, visitor(())) if net.children else functools.partial(visitor(()), "net", net)
-        y, *_ = walk(params, state, batch[0], key=key, train=True)
+        y, *_ = walk(params, state, *inputs_of(batch[0]), key=key, train=True)
         return jnp.mean(loss(seen("output", net, y), batch[1])), outputs
 
     @jax.jit
@@ -168,7 +168,10 @@ def layer_statistics(net: Layer, loss: PerExample, params: Any, state: Any, batc
     ]
     leaves = [(path_of(keys), leaf) for keys, leaf in jax.tree.leaves_with_path(params)]
     zeros = [path for path, leaf in leaves if (is_weight(path) or path.endswith("gamma")) and not jnp.any(leaf)]
-    problems = [*_about_outputs(rows, float(input_size)), *([] if zeros else _about_gradients(rows, output.gradient))]
+    problems = [
+        *_about_outputs(rows, float(input_size)),
+        *(_about_zeros(rows) if zeros else _about_gradients(rows, output.gradient)),
+    ]
     return LayerStatistics(verdict_of(problems), tuple(rows), float(input_size), output.gradient, tuple(zeros))
 
 
@@ -204,6 +207,18 @@ def _about_outputs(rows: list[LayerRow], input_size: float) -> list[str]:
             "the slope is zero: start with smaller weights, and look at the scale of the inputs"
         )
     return problems
+
+
+def _about_zeros(rows: list[LayerRow]) -> list[str]:
+    """What zero weights make impossible: to get away from zero.
+
+    A weight in front of outputs moves by their gradient, one behind them by their size. Where both are zero, nothing
+    ever moves; where only a branch ends in zero, as residual branches may, it does.
+    """
+    stuck = [row for row in rows if row.size == 0 and row.gradient == 0]
+    if not stuck:
+        return []
+    return [f"{stuck[0].path} gives zeros and gets a gradient of zero, and always will: start with random weights"]
 
 
 def _about_gradients(rows: list[LayerRow], of_output: float) -> list[str]:

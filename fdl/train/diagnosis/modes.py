@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from fdl.layer import Layer
 from fdl.optim import global_norm
 from fdl.train.diagnosis.finding import OK, Finding
-from fdl.train.objective import PerExample
+from fdl.train.objective import PerExample, inputs_of
 
 WORSE = 2.0  # times the loss of training
 APART = 0.1  # of the size of the outputs
@@ -74,13 +74,13 @@ def mode_gap(
     @jax.jit
     def measure(params: Any, state: Any, batch: Any, key: Any) -> Any:
         def training(key: Any) -> Any:
-            return net.apply(params, state, batch[0], key=key, train=True)[0]
+            return net.apply(params, state, *inputs_of(batch[0]), key=key, train=True)[0]
 
         def mean_loss(outputs: Any) -> Any:
             return jnp.mean(loss(outputs, batch[1]))
 
         in_training = jax.lax.map(training, jax.random.split(key, samples))
-        in_evaluation, _ = net.apply(params, state, batch[0], key=None, train=False)
+        in_evaluation, _ = net.apply(params, state, *inputs_of(batch[0]), key=None, train=False)
         losses = jnp.mean(jax.lax.map(mean_loss, in_training)), mean_loss(in_evaluation)
         return *losses, _apart(jax.tree.map(lambda y: jnp.mean(y, axis=0), in_training), in_evaluation)
 

@@ -19,7 +19,7 @@ from fdl.layer import Layer
 from fdl.optim import Optimizer, adam, cosine
 from fdl.train.diagnosis.finding import OK, Finding
 from fdl.train.diagnosis.short_run import short_run
-from fdl.train.objective import PerExample, supervised
+from fdl.train.objective import PerExample, inputs_of, supervised
 
 _ADAM = adam(3e-3)
 _FREE_STEPS = 300
@@ -87,7 +87,7 @@ def overfit_one_batch(
     if not 0 < part < 1:
         raise InputError(f"overfit_one_batch needs part between 0 and 1, got {part}")
     nothing, least = _range_of(
-        loss, jax.eval_shape(lambda: net.apply(params, state, batch[0], key=key, train=True)[0]), batch[1]
+        loss, jax.eval_shape(lambda: net.apply(params, state, *inputs_of(batch[0]), key=key, train=True)[0]), batch[1]
     )
     target = least + part * (nothing - least)
     objective = supervised(net, loss)

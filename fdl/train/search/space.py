@@ -216,9 +216,18 @@ write Choice(0.1) for what is fixed
     for name, values in space.items():
         if not isinstance(values, Range | Choice):
             raise InputError(
-                f'a space has a range or a choice for each name, but {values!r} for "{name}": '
-                f"write Choice({values!r}) for what is fixed"
+                f'a space has a range or a choice for each name, but {values!r} for "{name}": write {_meant(values)}'
             )
+
+
+def _meant(values: Any) -> str:
+    """What somebody may have meant who gave something else than a range or a choice."""
+    if not isinstance(values, list | tuple):
+        return f"Choice({values!r}) for what is fixed"
+    options = ", ".join(map(repr, values))
+    if len(values) == 2 and all(map(_is_number, values)):
+        return f"Uniform({options}) or LogUniform({options}) for what lies between, Choice({options}) for one of them"
+    return f"Choice({options}) for one of them"
 
 
 def _is_number(value: Any) -> bool:
