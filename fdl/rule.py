@@ -33,7 +33,7 @@ import contextlib
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import NoneType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
 
@@ -159,7 +159,8 @@ class Rule(Generic[P, R]):
             return self.reference(**arrays, **choices)  # type: ignore[call-arg]
         values = _vary_together(_scalars_as_arrays(tuple(arrays.values())))
         call = _differentiable if _is_recorded(values) else _compiled
-        return call(self, tuple(choices.items()), *values)
+        with _explaining(self):
+            return call(self, tuple(choices.items()), *values)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # Binding like a function makes it one to help(), doctest and the documentation as well.
@@ -215,6 +216,25 @@ def _compiled(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arr
     return _differentiable(a_rule, choices, *arrays)
 
 
+@contextlib.contextmanager
+def _explaining(a_rule: Rule[..., Any]) -> Iterator[None]:
+    """Adds to JAX's own errors what can be done about them here."""
+    try:
+        yield
+    except Exception as error:
+        if "forward-mode autodiff" in str(error):
+            error.add_note(
+                f"{a_rule.__name__} is a rule, which has a gradient of its own and no forward mode: "
+                'with fdl.differentiation("autodiff"): ... differentiates it as JAX would'
+            )
+        if type(error).__name__ == "ShardingTypeError":
+            error.add_note(
+                f"{a_rule.__name__} leaves it to XLA how arrays are spread over devices: make the mesh with "
+                "axis_types=(jax.sharding.AxisType.Auto,) for each axis, or call it in jax.shard_map"
+            )
+        raise
+
+
 def _is_one_array(parameter: inspect.Parameter) -> bool:
     """Whether an argument is declared as an array, which may be left out, and so is no pytree."""
     kinds = get_args(parameter.annotation) or (parameter.annotation,)
@@ -236,13 +256,16 @@ def _is_recorded(arrays: Any) -> bool:
 
 def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
     with differentiation("autodiff"):
-        value, remembered = a_rule.part("forward")(**a_rule._named(arrays), **dict(choices))
+        pair = a_rule.part("forward")(**a_rule._named(arrays), **dict(choices))
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise TypeError(f"{a_rule.__name__}.forward must return a pair (value, what to remember)")
+    value, remembered = pair
     return value, (remembered, _Types.of(arrays))
 
 
 def _backward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], residuals: Any, dy: Any) -> Any:
     remembered, types = _scalars_as_arrays(residuals)  # JAX hands scalar constants over as Python numbers
-    with differentiation("autodiff"):
+    with differentiation("autodiff"), _explaining(a_rule):
         gradients = a_rule.part("backward")(remembered, dy, **dict(choices))
     if not isinstance(gradients, tuple) or len(gradients) != len(a_rule._arrays):
         raise TypeError(f"{a_rule.__name__}.backward must return a tuple of gradients for {a_rule._arrays}")

@@ -21,6 +21,8 @@ Source: Holtzman, Buys, Du, Forbes and Choi, "The curious case of neural text de
 al., "Google's neural machine translation system" (2016), for the length penalty.
 """
 
+import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -132,7 +134,31 @@ def sample(key: jax.Array, logits: jax.Array, *, reshape: Callable[[jax.Array], 
     return jax.random.categorical(key, logits if reshape is None else reshape(logits))
 
 
-def stream_step(net: Layer, params: Tree, *inputs: Any) -> Step:
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class StreamStep:
+    """What `stream_step` makes: a function that is a pytree, with the parameters as its leaves.
+
+    So `generate` and `beam_search` compile it once for all parameters of these shapes.
+    """
+
+    net: Layer = dataclasses.field(metadata={"static": True})
+    params: Tree
+    inputs: tuple[Any, ...]
+
+    def __call__(self, stream: Any, token: Any) -> tuple[Any, Any]:
+        """The scores [N, V] of what may come behind token [N], and the stream that goes on from there."""
+        begun = jax.eval_shape(lambda stream: self.net.begin_stream(self.params, stream, 1, 1), stream)
+        if jax.tree.structure(begun) != jax.tree.structure(stream):
+            raise InputError(
+                "stream_step goes on with a stream, and was given a state that forgets every token: begin with "
+                "net.begin_stream(params, state, batch, length)"
+            )
+        scores, stream = self.net.apply(self.params, stream, token[:, None], *self.inputs)
+        return scores[:, -1], stream
+
+
+def stream_step(net: Layer, params: Tree, *inputs: Any) -> StreamStep:
     """The decoding step of a network from ids [N, T] to scores [N, T, V]: its carry is the state of a stream.
 
     Args:
@@ -156,18 +182,7 @@ def stream_step(net: Layer, params: Tree, *inputs: Any) -> Step:
         >>> tokens.shape
         (2, 5)
     """
-
-    def step(stream: Any, token: Any) -> tuple[Any, Any]:
-        begun = jax.eval_shape(lambda stream: net.begin_stream(params, stream, 1, 1), stream)
-        if jax.tree.structure(begun) != jax.tree.structure(stream):
-            raise InputError(
-                "stream_step goes on with a stream, and was given a state that forgets every token: begin with "
-                "net.begin_stream(params, state, batch, length)"
-            )
-        scores, stream = net.apply(params, stream, token[:, None], *inputs)
-        return scores[:, -1], stream
-
-    return step
+    return StreamStep(net, params, inputs)
 
 
 def generate(
@@ -183,7 +198,8 @@ def generate(
     """Tokens one after the other, each chosen from the scores that the step gives for it.
 
     Args:
-        step: (carry, token) -> (logits [..., V], carry).
+        step: (carry, token) -> (logits [..., V], carry). One of `stream_step` is compiled once; any other function in
+            every call, unless it is in `jax.jit`.
         carry: what the step starts with: a pytree of arrays.
         token: the last token of the prompt, of any shape [...]: a batch is generated at once if the step takes one.
         length: how many tokens to make.
@@ -205,7 +221,17 @@ def generate(
         [[3, 4, 5, 6, 7, 8], [6, 7, 8, 8, 8, 8]]
     """
     keys = None if key is None else split_key("generate", key, length)
-    token = jnp.asarray(token)
+    tokens, carry = _run(_generate, step, carry, jnp.asarray(token), keys, stop, length=length, choose=choose)
+    if not isinstance(tokens, jax.core.Tracer) and (lost := tokens == jnp.asarray(NONE).astype(tokens.dtype)).any():
+        first = int(np.argmax(np.any(lost, axis=tuple(range(lost.ndim - 1)))))
+        raise InputError(
+            f"the scores for token {first} of {length} are NaN: a stream needs room for the prompt and for all tokens, "
+            "begin_stream(..., length), and parameters have to be finite"
+        )
+    return tokens, carry
+
+
+def _generate(step: Step, carry: Any, token: Any, keys: Any, stop: Any, *, length: int, choose: Any) -> Any:
     none = jnp.asarray(NONE).astype(token.dtype)
 
     def one(before: Any, at: Any) -> Any:
@@ -217,13 +243,18 @@ def generate(
         return (carry, following), following
 
     (carry, _), tokens = jax.lax.scan(one, (carry, token), (jnp.arange(length), keys))
-    if not isinstance(tokens, jax.core.Tracer) and (tokens == none).any():
-        first = int(np.argmax(np.any(tokens == none, axis=tuple(range(1, tokens.ndim)))))
-        raise InputError(
-            f"the scores for token {first} of {length} are NaN: a stream needs room for the prompt and for all tokens, "
-            "begin_stream(..., length), and parameters have to be finite"
-        )
     return jnp.moveaxis(tokens, 0, -1), carry
+
+
+def _run(loop: Callable[..., Any], step: Step, *args: Any, **choices: Any) -> Any:
+    """The loop, compiled if the step is a pytree; any other function would be compiled anew, and kept, in each call."""
+    is_pytree = not jax.tree_util.all_leaves([step])
+    return _compiled(loop, step, *args, **choices) if is_pytree else loop(step, *args, **choices)
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames=("length", "choose", "beams"))
+def _compiled(loop: Callable[..., Any], *args: Any, **choices: Any) -> Any:
+    return loop(*args, **choices)
 
 
 class Beams(NamedTuple):
@@ -252,7 +283,7 @@ def beam_search(
     Works on one sequence; `jax.vmap` makes it a batch. The step is mapped over the beams.
 
     Args:
-        step: (carry, token) -> (logits [V], carry), for one sequence.
+        step: (carry, token) -> (logits [V], carry), for one sequence; compiled as in `generate`.
         carry: what the step starts with: a pytree of arrays.
         token: the last token of the prompt, a scalar.
         length: how many tokens to make.
@@ -272,6 +303,12 @@ def beam_search(
         ([[2, 2], [1, 0]], [0.294, 0.24])
     """
     check_count("beam_search", "beams", beams)
+    return _run(_beam_search, step, carry, token, stop, length_penalty, length=length, beams=beams)
+
+
+def _beam_search(
+    step: Step, carry: Any, token: Any, stop: Any, length_penalty: Any, *, length: int, beams: int
+) -> Beams:
     carries = jax.tree.map(lambda a: jnp.broadcast_to(a, (beams, *jnp.shape(a))), carry)
     tokens = jnp.full(beams, token)
     alone = jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)  # at first all beams are the same prefix

@@ -84,16 +84,6 @@ def test_an_empty_batch_would_poison_the_running_statistics(layer):
     assert layer.apply(params, state, x)[0].shape[0] == 0
 
 
-@pytest.mark.parametrize("layer", NORMS)
-def test_a_single_value_has_nothing_to_be_compared_with(layer):
-    x = jnp.ones((1, 1, 2))
-    params, state = layer.init(KEY, x)
-    with pytest.raises(fdl.InputError, match=f"{type(layer).__name__} has nothing to compare a single value with"):
-        layer.apply(params, state, x, train=True)
-    assert layer.apply(params, state, x)[0].shape[:2] == (1, 1)
-    assert layer.apply(params, state, jnp.ones((1, 3, 2)), train=True)[0].shape[:2] == (1, 3)
-
-
 def test_cross_entropy_of_huge_logits_is_exact():
     logits = jnp.array([[1e4, 0.0], [-1e4, 0.0], [1e30, -1e30]])
     assert softmax_cross_entropy(logits, jnp.array([1, 0, 0])).tolist() == [1e4, 1e4, 0]

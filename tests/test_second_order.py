@@ -494,7 +494,7 @@ BAD = {
     "nothing": (lambda: minimize(lambda x: None, jnp.ones(5)), "one number, got None"),
     "ints out": (lambda: minimize(lambda x: 3, jnp.ones(5)), "gives floats, got int"),
     "no function": (lambda: minimize(jnp.ones(2), square), "expects a function of the parameters first, got Array"),
-    "method": (lambda: minimize(square, jnp.ones(2), "bfgs"), "a method is given as method='bfgs'"),
+    "method by position": (lambda: minimize(square, jnp.ones(2), "bfgs"), "a method is given as method='bfgs'"),
     "no params": (lambda: minimize(square, {}), r"a pytree of float arrays, got \{\}, which holds no number"),
     "empty": (lambda: minimize(square, [jnp.ones((0, 2))]), "which holds no number"),
     "ints": (lambda: minimize(square, {"a": {"b": jnp.arange(3)}}), "float32 or float64, got int64 at a.b: convert"),

@@ -191,7 +191,7 @@ class BatchNorm(Layer):
         eps: what keeps the root away from zero.
 
     Raises:
-        InputError: in training, for a batch with no value for each feature, or a single one.
+        InputError: in training, for a batch with nothing to average.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -227,11 +227,6 @@ class BatchNorm(Layer):
         """The running statistics after one more batch, of which y was made, with this mean and variance."""
         if y.size == 0:
             raise InputError(f"{who} cannot take statistics of an empty batch, got one of shape {list(y.shape)}")
-        if math.prod(y.shape[:-1]) == 1:
-            raise InputError(
-                f"{who} has nothing to compare a single value with, got a batch of shape {list(y.shape)} in training: "
-                "the output would be beta, whatever goes in"
-            )
 
         def average(running: Any, batch: Any) -> Any:
             return (self.momentum * running + (1 - self.momentum) * batch).astype(running.dtype)

@@ -133,7 +133,7 @@ class MultiHeadAttention(Layer):
             if any(given is not None for given in (context, lengths, mask)):
                 raise InputError("MultiHeadAttention takes x alone while it is streaming")
             y, state = self._continued(state, q, k, v, key, rate)
-        y = y.reshape(*y.shape[:2], -1)
+        y = y.reshape(*y.shape[:2], y.shape[2] * y.shape[3])
         return self._mapped(params, "out", y), state
 
     def weights(self, params: Tree, x: Any, context: Any = None, lengths: Any = None, mask: Any = None) -> jax.Array:
@@ -187,11 +187,15 @@ class MultiHeadAttention(Layer):
     def _split(self, params: Tree, q: Any, k: Any, v: Any) -> tuple[Any, ...]:
         """The features of each head on an axis of their own."""
         dim = params["q"]["w"].shape[1] // self.heads
-        return tuple(a.reshape(*a.shape[:2], -1, dim) for a in (q, k, v))
+        return tuple(a.reshape(*a.shape[:2], a.shape[2] // dim, dim) for a in (q, k, v))
 
     def _continued(self, state: Tree, q: Any, k: Any, v: Any, key: Any, rate: float) -> tuple[Any, Tree]:
         """Attention of what follows to itself and to all that was kept, and the state that keeps it as well."""
         room, start, new = state["keys"].shape[1], state["position"], q.shape[1]
+        if q.shape[0] != state["keys"].shape[0]:
+            raise InputError(
+                f"MultiHeadAttention began a stream of {state['keys'].shape[0]} sequences and is given {q.shape[0]}"
+            )
         end = start + new
         known = new if isinstance(end, jax.core.Tracer) else int(end)
         if known > room:

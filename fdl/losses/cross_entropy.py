@@ -89,11 +89,6 @@ def _(logits, labels, *, label_smoothing, where, class_weights):
     shape, classes = jnp.shape(logits)[:-1], jnp.shape(logits)[-1:]
     if not classes:
         raise InputError("softmax_cross_entropy expects logits of shape [..., C], got a scalar")
-    if classes == (1,):
-        raise InputError(
-            f"softmax_cross_entropy of logits {list(jnp.shape(logits))} is zero whatever they are, since the softmax "
-            "of one is one: for two classes with one logit there is sigmoid_cross_entropy"
-        )
     check_floats("softmax_cross_entropy", logits=logits)
     check_smoothing("softmax_cross_entropy", label_smoothing)
     check_where("softmax_cross_entropy", where, shape)

@@ -103,6 +103,11 @@ def bert(
 
 def _encode(net: Net, ids: Any, segments: Any = None, lengths: Any = None) -> Any:
     segments = jnp.zeros_like(ids) if segments is None else segments
+    if jnp.shape(segments) != jnp.shape(ids):
+        raise InputError(
+            f"bert expects segments of the shape {list(jnp.shape(ids))} of ids, got {list(jnp.shape(segments))}: "
+            "lengths come behind them, (ids, None, lengths)"
+        )
     x = net.positions(net.embedding(ids)) + net.segments(segments)
     return net.blocks(net.dropout(net.norm(x)), lengths)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fdl.counts import check_count
 from fdl.optim.optimizer import Optimizer, update_with
-from fdl.optim.trees import check_floats, check_gradients
+from fdl.optim.trees import check_floats, check_gradients, either
 from fdl.rule import wide
 
 
@@ -60,7 +60,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
         def wait(total: Any, inner: Any) -> tuple[Any, AccumulateState]:
             return zeros_of(jax.eval_shape(step, total, inner)[0]), AccumulateState(parts, total, inner)
 
-        return jax.lax.cond(parts == steps, step, wait, total, opt_state.inner)
+        return either(parts == steps, step, wait, total, opt_state.inner)
 
     return Optimizer(init, update)
 

@@ -115,7 +115,8 @@ def averaged(opt_state: Any) -> Any:
     """Reads the average weights from the state of `ema` or `average`, or of optimizers that have one inside.
 
     Returns:
-        A tree like the parameters, in float32 or wider.
+        A tree like the parameters, in float32 or wider. For an average inside `freeze` or `partition`, which is of some
+        of the parameters, the others are None: ``chain(freeze(...), ema())`` averages all.
 
     Raises:
         InputError: when there is no average in the state, or more than one.

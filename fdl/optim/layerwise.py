@@ -14,6 +14,7 @@ from fdl.optim.adam import ONES, adam_direction, averages
 from fdl.optim.hyperparameters import DECAY, NOT_NEGATIVE, POSITIVE, Hyperparameter, Hyperparameters
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.recurrence import decayed, per_parameter
+from fdl.optim.trees import either
 from fdl.paths import Keep
 
 
@@ -146,7 +147,7 @@ def length(a: jax.Array) -> jax.Array:
 
     total = jnp.vdot(a, a)  # on CPU a product runs on all cores, and a sum on one
     is_usual = jnp.isfinite(total) & (total > jnp.finfo(a.dtype).tiny / jnp.finfo(a.dtype).eps)
-    return jax.lax.cond(is_usual, lambda _: jnp.sqrt(total), robust, a)
+    return either(is_usual, lambda _: jnp.sqrt(total), robust, a)
 
 
 def _as_long(step: Any, now: Any, wanted: Any) -> Any:

@@ -15,7 +15,7 @@ from fdl.errors import InputError
 from fdl.optim.accumulate import zeros_of
 from fdl.optim.hyperparameters import POSITIVE, check_number, recorded
 from fdl.optim.optimizer import Optimizer, update_with
-from fdl.optim.trees import all_finite, check_gradients
+from fdl.optim.trees import all_finite, check_gradients, either
 from fdl.rule import wide
 
 
@@ -79,6 +79,11 @@ def scale_loss(
     Steps with an infinite or NaN gradient are left out: the update is zero, the optimizer's state stays as it is,
     and the scale is divided by ``factor``, to no less than 1. After ``interval`` steps without one it is multiplied.
 
+    All that looks at gradients belongs inside, clipping and decay as well: in front of it they would see gradients of
+    the scaled loss.
+
+        scale_loss(chain(clip_by_global_norm(1.0), adam(1e-3)))
+
     Args:
         optimizer: sees gradients in float32, of the loss as it is.
         initial: the first scale; at least 1. Powers of two change no digit.
@@ -129,14 +134,34 @@ def scale_loss(
 def loss_scale(opt_state: Any) -> jax.Array:
     """Reads from the state what the next loss is to be multiplied by; 1 where no loss is scaled.
 
+    Raises:
+        InputError: for a `scale_loss` behind other parts of a chain, for some of several groups of parameters, or
+            inside `skip_nonfinite`, which would keep it from becoming smaller.
+
     Example:
         >>> from fdl.optim import sgd
         >>> float(loss_scale(scale_loss(sgd(1.0)).init(jnp.array(1.0))))
         32768.0
     """
-    leaves = jax.tree.leaves(opt_state, is_leaf=lambda part: isinstance(part, LossScaleState))
-    found = [part.hyperparameters["loss_scale"] for part in leaves if isinstance(part, LossScaleState)]
-    return found[0] if found else jnp.ones((), jnp.result_type(float))
+    found = _scale_of(opt_state)
+    return jnp.ones((), jnp.result_type(float)) if found is None else found.hyperparameters["loss_scale"]
+
+
+def _scale_of(state: Any) -> LossScaleState | None:
+    """The state of `scale_loss` in that of an optimizer, if it is where all gradients come first."""
+    if isinstance(state, LossScaleState) or not isinstance(state, tuple | dict):
+        return state if isinstance(state, LossScaleState) else None
+    parts = list(state.values() if isinstance(state, dict) else state)
+    scales = [_scale_of(part) for part in parts]
+    found = [scale for scale in scales if scale is not None]
+    is_behind = type(state) is tuple and scales[:1] == [None]
+    is_for_some = isinstance(state, dict) and sum(bool(jax.tree.leaves(part)) for part in parts) > 1
+    if found and (len(found) > 1 or is_behind or is_for_some or isinstance(state, SkipState)):
+        raise InputError(
+            "scale_loss belongs around all that looks at gradients, scale_loss(chain(...)): elsewhere the rest would "
+            "see gradients of the scaled loss"
+        )
+    return found[0] if found else None
 
 
 def _unless(finite: Any, optimizer: Optimizer, grads: Any, inner: Any, params: Any, extra: Any) -> tuple[Any, Any]:
@@ -146,4 +171,4 @@ def _unless(finite: Any, optimizer: Optimizer, grads: Any, inner: Any, params: A
     def skip(grads: Any, inner: Any) -> tuple[Any, Any]:
         return zeros_of(jax.eval_shape(step, grads, inner)[0]), inner
 
-    return jax.lax.cond(finite, step, skip, grads, inner)
+    return either(finite, step, skip, grads, inner)

@@ -10,7 +10,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.optim.hyperparameters import NOT_NEGATIVE, SHARE, check_number, recorded
 from fdl.optim.optimizer import Optimizer
-from fdl.optim.trees import check_gradients
+from fdl.optim.trees import check_gradients, either
 
 
 class PlateauState(NamedTuple):
@@ -101,7 +101,7 @@ def reduce_on_plateau(
         gathered = opt_state._replace(
             total=opt_state.total + jnp.asarray(value, opt_state.total.dtype), losses=opt_state.losses + 1
         )
-        opt_state = jax.lax.cond(gathered.losses == every, judge, lambda state: state, gathered)
+        opt_state = either(gathered.losses == every, judge, lambda state: state, gathered)
         scale = opt_state.hyperparameters["scale"]
         return jax.tree.map(lambda u: u * scale.astype(u.dtype), grads), opt_state
 

@@ -140,3 +140,15 @@ def all_finite(tree: Any) -> jax.Array:
 
 def _where(keys: Any) -> tuple[str, ...]:
     return (path_of(keys),) if keys else ()
+
+
+def either(condition: Any, yes: Callable[..., Any], no: Callable[..., Any], *args: Any) -> Any:
+    """`jax.lax.cond`; outside jit the one that is called, since a new function would be compiled in every call.
+
+    Example:
+        >>> either(jnp.array(3) > 2, lambda a: a + 1, lambda a: a - 1, jnp.array(5)).item()
+        6
+    """
+    if isinstance(condition, jax.core.Tracer):
+        return jax.lax.cond(condition, yes, no, *args)
+    return (yes if condition else no)(*args)

@@ -6,6 +6,7 @@ Everything that training changes is in the train state, so the step is a pure fu
 and batch give the same result, and a run that continues from a saved state is the run that was saved.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -126,8 +127,9 @@ def scan_steps(train_step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[A
         train_step: (train_state, batch) -> (train_state, metrics).
 
     Returns:
-        A jitted function (train_state, batches) -> (train_state, metrics), with the metrics of each step along a
-        first axis. It takes over the buffers of the train state that it is given.
+        A compiled function (train_state, batches) -> (train_state, metrics), with the metrics of each step along a
+        first axis. It takes over the buffers of the train state that it is given, and is compiled once for each
+        train_step, however often it is made.
 
     Example:
         >>> import jax.numpy as jnp
@@ -136,7 +138,12 @@ def scan_steps(train_step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[A
         >>> float(total), metrics["loss"].tolist()
         (6.0, [0.0, 1.0, 3.0])
     """
-    return jax.jit(lambda train_state, batches: jax.lax.scan(train_step, train_state, batches), donate_argnums=0)
+    return functools.partial(_scanned, train_step)
+
+
+@functools.partial(jax.jit, static_argnames="train_step", donate_argnames="train_state")
+def _scanned(train_step: Any, train_state: Any, batches: Any) -> Any:
+    return jax.lax.scan(train_step, train_state, batches)
 
 
 def step_key(train_state: TrainState) -> jax.Array:
