@@ -131,7 +131,8 @@ def sample(key: jax.Array, logits: jax.Array, *, reshape: Callable[[jax.Array], 
         >>> int(sample(jax.random.key(0), jnp.array([0.0, 1.0]), reshape=lambda z: top_k(z, 1)))
         1
     """
-    return jax.random.categorical(key, logits if reshape is None else reshape(logits))
+    logits = logits if reshape is None else reshape(logits)
+    return jax.random.categorical(key, logits.astype(wide(logits)))  # whose noise has so many digits as its logits
 
 
 @jax.tree_util.register_dataclass

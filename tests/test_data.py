@@ -241,6 +241,16 @@ class TestSplit:
             counts = np.bincount(of_part, minlength=3)
             assert np.abs(counts - np.array([70, 21, 9]) * len(of_part) / 100).max() <= 1
 
+    @pytest.mark.parametrize("seed", range(20))
+    def test_stratified_has_no_part_without_a_class_that_is_large_enough(self, seed):
+        rng = np.random.default_rng(seed)
+        labels = rng.choice(8, size=60, p=rng.dirichlet(np.ones(8)))
+        sizes = rng.multinomial(60 - 5, rng.dirichlet(np.ones(5))) + 1
+        numbers = np.bincount(labels, minlength=8)
+        for part, size in zip(split(labels, sizes.tolist(), seed=seed, stratify=labels), sizes, strict=True):
+            assert len(part) == size
+            assert np.abs(np.bincount(part, minlength=8) - numbers * size / 60).max() <= 1
+
     def test_stratified_is_random_within_a_class(self):
         labels = np.zeros(10, int)
         first = {tuple(sorted(split(LABELS, (5, 5), seed=seed, stratify=labels)[0])) for seed in range(10)}
@@ -283,7 +293,9 @@ class TestKFolds:
     def test_stratified_has_every_class_in_proportion(self, seed):
         labels = np.repeat([0, 1, 2], [70, 21, 9])
         for _, validation in k_folds(labels, 4, seed=seed, stratify=labels):
-            assert np.abs(np.bincount(validation, minlength=3) - np.array([70, 21, 9]) / 4).max() <= 1
+            assert np.abs(np.bincount(validation, minlength=3) - np.array([70, 21, 9]) / 4).max() < 1
+        few = np.array([0] * 2 + [1] * 4 + [2, 3, 4])
+        assert all((validation == 1).any() for _, validation in k_folds(few, 3, seed=seed, stratify=few))
 
     @pytest.mark.parametrize("k", [1, 11])
     def test_refuses_another_number_of_folds(self, k):

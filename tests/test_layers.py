@@ -20,7 +20,9 @@ from fdl.layers import (
     dropout,
     group_norm,
     layer_norm,
+    log_softmax,
     rms_norm,
+    softmax,
 )
 from fdl.losses import softmax_cross_entropy
 
@@ -82,6 +84,12 @@ def test_an_empty_batch_would_poison_the_running_statistics(layer):
     with pytest.raises(fdl.InputError, match=f"{type(layer).__name__} cannot take statistics of an empty batch"):
         layer.apply(params, state, x, train=True)
     assert layer.apply(params, state, x)[0].shape[0] == 0
+
+
+@pytest.mark.parametrize("rule", [softmax, log_softmax])
+def test_a_softmax_of_nothing_is_nothing(rule):
+    y, pull_back = jax.vjp(rule, jnp.zeros((3, 0)))
+    assert y.shape == pull_back(y)[0].shape == (3, 0)
 
 
 def test_cross_entropy_of_huge_logits_is_exact():

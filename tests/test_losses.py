@@ -14,6 +14,7 @@ from fdl.losses import (
     hinge,
     huber,
     kl_divergence,
+    l2,
     linear_softmax_cross_entropy,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
@@ -57,6 +58,31 @@ def test_the_weight_of_an_impossible_class_that_is_no_target_has_no_gradient():
         return softmax_cross_entropy(logits, jnp.array([0]), class_weights=weights)[0]
 
     np.testing.assert_allclose(jax.grad(loss)(weights), [np.log(1 + np.e), 0, 0], rtol=1e-6)
+
+
+def test_class_weights_have_mixed_derivatives_where_nothing_is_asked_for_yet():
+    x, y, w = jnp.array([[0.3, -0.2], [1.0, 0.0]]), jnp.array([0, 1]), jnp.array([1.0, 2.0])
+
+    def mixed(of_examples):  # as in learning which examples to trust
+        return jax.grad(lambda w: (of_examples * softmax_cross_entropy(x, y, class_weights=w)).sum())(w)
+
+    found = jax.jacrev(mixed)(jnp.zeros(2))
+    with fdl.differentiation("autodiff"):
+        np.testing.assert_allclose(found, jax.jacrev(mixed)(jnp.zeros(2)), rtol=1e-5)
+    assert (jnp.diag(found) > 0.4).all()
+
+
+@pytest.mark.parametrize("smooth", [1.0, 1e-5])
+def test_dice_has_an_exact_gradient_where_a_class_is_absent(smooth):
+    p = jax.random.uniform(KEY, (1, 256, 256, 1))
+    dp = jax.grad(lambda p: dice(p, jnp.zeros_like(p), smooth=smooth).sum())(p)
+    exact = 2 * np.asarray(p, float) * smooth / ((np.asarray(p, float) ** 2).sum() + smooth) ** 2
+    np.testing.assert_allclose(dp, exact, rtol=1e-5)
+
+
+def test_a_penalty_squares_in_float32():
+    assert l2(jnp.full(8, 300.0, jnp.float16)) == 720_000
+    assert float(l2(jnp.full(10_000, 1e-4, jnp.float16))) == pytest.approx(1e-4, rel=1e-3)
 
 
 def test_the_gradient_holds_one_block_of_logits():

@@ -156,6 +156,12 @@ def test_inputs_of_a_recurrent_layer_drop_and_its_state_does_not():
     np.testing.assert_array_equal(ours, walked)
 
 
+def test_bert_refuses_lengths_in_the_place_of_segments():
+    net, ids = bert(9, 6, 8, 2, 1), jnp.zeros((6, 6), jnp.int32)
+    with pytest.raises(InputError, match=r"segments of the shape \[6, 6\] of ids, got \[6\]: lengths come behind"):
+        net.init(KEY, ids, jnp.full(6, 3))
+
+
 def test_a_tagger_and_bert_see_both_sides_and_no_padding():
     for net, others in ((tagger(9, 3, 4, features=3), ()), (bert(9, 6, 8, 2, 1), (None,))):
         params, state = started(net, IDS)

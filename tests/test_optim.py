@@ -510,6 +510,29 @@ def test_a_step_in_place_needs_no_other_memory(name):
     assert jitted.lower(params, opt_state, params).compile().memory_analysis().temp_size_in_bytes < 1000
 
 
+def test_lion_goes_by_the_sign_of_what_is_infinite():
+    opt, w = optim.lion(0.1, weight_decay=0.0), jnp.ones(3)
+    updates, _ = opt.update(jnp.array([jnp.inf, -jnp.inf, jnp.nan]), opt.init(w), w)
+    np.testing.assert_array_equal(updates, np.float32([-0.1, 0.1, np.nan]))
+
+
+def test_nothing_is_compiled_again_outside_jit(caplog):
+    params = {"w": jnp.ones((3, 2)), "b": jnp.ones(2)}
+    opts = [optim.lamb(), optim.skip_nonfinite(optim.adam()), optim.accumulate(optim.adam(), 2), optim.muon()]
+    states = [opt.init(params) for opt in opts]
+
+    def step():
+        optim.global_norm(params)
+        return [opt.update(params, state, params) for opt, state in zip(opts, states, strict=True)]
+
+    with jax.log_compiles():
+        step()
+        assert "Finished XLA compilation" in caplog.text
+        caplog.clear()
+        step()
+        assert "Finished XLA compilation" not in caplog.text
+
+
 def test_memory_is_where_the_parameters_are():
     mesh = jax.make_mesh((8,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.sharding.NamedSharding(mesh, jax.P("d"))

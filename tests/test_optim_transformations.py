@@ -445,3 +445,35 @@ def test_optimizers_that_take_no_extra_arguments_get_none():
     plain = optim.Optimizer(lambda params: (), lambda grads, opt_state, params=None: (grads, opt_state))
     for opt in (plain, optim.chain(plain, optim.sgd(0.1)), optim.skip_nonfinite(plain), optim.accumulate(plain, 2)):
         optim.update_with(opt, LAST, opt.init(PARAMS), PARAMS, value=1.0)
+
+
+@pytest.mark.parametrize(
+    "opt",
+    [
+        optim.chain(optim.clip_by_global_norm(1.0), optim.scale_loss(optim.sgd(0.1))),
+        optim.partition(optim.sgd(0.1), b=("b", optim.scale_loss(optim.sgd(0.1)))),
+        optim.skip_nonfinite(optim.scale_loss(optim.sgd(0.1))),
+        optim.scale_loss(
+            optim.chain(optim.sgd(0.1), optim.partition(optim.sgd(0.1), b=("b", optim.scale_loss(optim.sgd(0.1)))))
+        ),
+    ],
+    ids=["behind", "for-some", "skipped", "twice"],
+)
+def test_a_loss_is_scaled_for_all_that_looks_at_gradients(opt):
+    with pytest.raises(fdl.InputError, match="scale_loss belongs around all that looks at gradients"):
+        optim.loss_scale(opt.init({"w": jnp.ones(2), "b": jnp.ones(2)}))
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda opt: optim.chain(opt, optim.ema(0.9)),
+        lambda opt: optim.freeze(opt, "b"),
+        optim.float32_masters,
+        lambda opt: optim.accumulate(opt, 2),
+    ],
+    ids=["first", "freeze", "masters", "accumulate"],
+)
+def test_what_lets_gradients_through_may_be_around_a_scale(around):
+    opt = around(optim.scale_loss(optim.chain(optim.clip_by_global_norm(1.0), optim.adam()), 8.0))
+    assert optim.loss_scale(opt.init({"w": jnp.ones(2), "b": jnp.ones(2)})) == 8

@@ -313,3 +313,17 @@ ZERO, W, WB = jnp.zeros((3, 2)), jnp.zeros((2, 8)), jnp.zeros(8)
 def test_bad_input_is_refused_before_anything_is_compiled(call, message):
     with pytest.raises(fdl.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("layer", [LSTM(8), GRU(8), RNN(8)])
+def test_a_recurrence_of_spread_examples_gathers_nothing(layer):
+    mesh = jax.make_mesh((8,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    xs = jax.device_put(jnp.ones((16, 20, 4)), jax.sharding.NamedSharding(mesh, jax.P("d")))
+    params, state = layer.init(jax.random.key(0), xs)
+
+    def loss(params, xs):
+        return (layer.apply(params, state, xs)[0] ** 2).sum()
+
+    compiled = jax.jit(jax.grad(loss, (0, 1))).lower(params, xs).compile().as_text()
+    assert "all-reduce" in compiled
+    assert "all-gather" not in compiled

@@ -170,6 +170,27 @@ def test_a_part_that_is_missing_is_named():
         jax.grad(product)(1.0, 2.0)
 
 
+def test_a_forward_part_returns_a_pair():
+    doubled = fdl.rule(lambda x: 2 * x)
+    doubled.forward(lambda x: 2 * x)
+    with pytest.raises(TypeError, match=r"<lambda>.forward must return a pair \(value, what to remember\)"):
+        doubled(jnp.ones((2, 3)))
+
+
+def test_errors_of_jax_come_with_what_helps():
+    with pytest.raises(TypeError) as caught:
+        jax.jvp(relu, (1.0,), (1.0,))
+    assert any(
+        "relu is a rule" in note and 'fdl.differentiation("autodiff")' in note for note in caught.value.__notes__
+    )
+    mesh = jax.make_mesh((8,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        x = jax.device_put(jnp.ones((8, 6)), jax.sharding.NamedSharding(mesh, jax.P("d")))
+        with pytest.raises(Exception, match="sharded") as caught:
+            jax.jit(jax.grad(lambda w: affine(x, w).sum()))(jnp.ones((6, 5)))
+    assert any("AxisType.Auto" in note for note in caught.value.__notes__)
+
+
 def test_what_apply_returns_is_no_array():
     with pytest.raises(fdl.InputError, match="softmax_cross_entropy expects logits as an array, got a tuple of 2"):
         softmax_cross_entropy((jnp.ones((2, 3)), {}), jnp.zeros(2, jnp.int32))

@@ -87,6 +87,14 @@ def test_multi_head_attention_is_attention_by_each_head(layer, inputs, allowed):
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_masks_and_lengths_may_be_named_and_batches_empty():
+    layer, mask = MultiHeadAttention(2), jnp.eye(5, dtype=bool)
+    params, state = started(layer, X)
+    named, _ = layer.apply(params, state, X, mask=mask)
+    np.testing.assert_array_equal(named, layer.apply(params, state, X, None, None, mask)[0])
+    assert layer.apply(params, state, X[:0])[0].shape == (0, *X.shape[1:])
+
+
 def test_rotary_sees_distances_only():
     layer = MultiHeadAttention(2, rotary_base=100.0)
     params, state = started(layer, X)
@@ -180,6 +188,8 @@ def test_a_stream_that_is_full():
         CAUSAL.apply(params, stream, X)
     _, stream = run(CAUSAL, params, stream, X[:, :3])
     assert np.isnan(run(CAUSAL, params, stream, X[:, :3])[0]).all()
+    with pytest.raises(InputError, match="began a stream of 2 sequences and is given 1"):
+        CAUSAL.apply(params, CAUSAL.begin_stream(params, state, 2, 4), X[:1, :1])
     with pytest.raises(InputError, match="takes x alone while it is streaming"):
         CAUSAL.apply(params, stream, X[:, :1], None, jnp.array([1, 1]))
 

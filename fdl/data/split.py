@@ -39,9 +39,8 @@ def split(arrays: Any, parts: Sequence[float] | Sequence[int], *, seed: int, str
         (1, 1, True)
     """
     examples = count(arrays)
-    ends = _ends(parts, examples)
-    order = _order(examples, seed, stratify)
-    return tuple(subset(arrays, index) for index in np.split(order, ends))
+    dealt = _dealt(_sizes(parts, examples), seed, stratify)
+    return tuple(subset(arrays, index) for index in dealt)
 
 
 def k_folds(arrays: Any, k: int, *, seed: int, stratify: Any = None) -> Iterator[tuple[Any, Any]]:
@@ -70,44 +69,51 @@ def k_folds(arrays: Any, k: int, *, seed: int, stratify: Any = None) -> Iterator
     examples = count(arrays)
     if not 2 <= k <= examples:
         raise InputError(f"k_folds needs k between 2 and {examples}, the number of examples; got {k}")
-    parts = np.array_split(_order(examples, seed, stratify), k)
+    parts = _dealt(np.diff(np.arange(k + 1) * examples // k), seed, stratify)
     rest = lambda i: np.concatenate([*parts[:i], *parts[i + 1 :]])  # noqa: E731
     return ((subset(arrays, rest(i)), subset(arrays, parts[i])) for i in range(k))
 
 
-def _order(examples: int, seed: int, stratify: Any) -> np.ndarray:
-    """The examples in random order, such that parts are stretches of it."""
-    order = generator(seed).permutation(examples)
+def _dealt(sizes: np.ndarray, seed: int, stratify: Any) -> list[np.ndarray]:
+    """Which examples each part of these sizes gets, in random order."""
+    order = generator(seed).permutation(sizes.sum())
     if stratify is None:
-        return order
+        return np.split(order, np.cumsum(sizes)[:-1])
     classes = np.asarray(stratify)
-    if classes.shape != (examples,):
-        raise InputError(f"stratify needs one class per example, [{examples}], got {list(classes.shape)}")
-    return _spread(classes[order], order)
+    if classes.shape != order.shape:
+        raise InputError(f"stratify needs one class per example, [{len(order)}], got {list(classes.shape)}")
+    parts = _part_of_each(classes[order], sizes)
+    return [order[parts == part] for part in range(len(sizes))]
 
 
-def _ends(parts: Sequence[float], examples: int) -> list[int]:
-    """Where each part but the last ends."""
+def _sizes(parts: Sequence[float], examples: int) -> np.ndarray:
+    """How many examples each part has."""
     whole = 1 if any(isinstance(part, float | np.floating) for part in parts) else examples
     if not parts or min(parts) < 0 or not math.isclose(sum(parts), whole):
         raise InputError(
             f"split needs fractions that add up to 1 or sizes that add up to {examples}, the number of examples; "
             f"got {tuple(parts)}, together {sum(parts)}"
         )
-    ends = [round(examples * end / whole) for end in np.cumsum(parts)]
-    if min(np.diff([0, *ends])) == 0:
+    sizes = np.diff([0, *(round(examples * end / whole) for end in np.cumsum(parts))])
+    if min(sizes) == 0:
         raise InputError(f"split would leave a part empty: {examples} examples in parts of {tuple(parts)}")
-    return ends[:-1]
+    return sizes
 
 
-def _spread(classes: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Reorders examples such that any stretch holds the classes in proportion.
+def _part_of_each(classes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The part that each example goes to, such that one of size s gets n s / N of the n of a class, up to one.
 
-    The k-th of the n examples of a class goes to the place (k + 1/2) / n between 0 and 1; the sort is
-    stable, so that chance, which has been at work in ``order``, decides between equals.
+    Rounded down, that leaves some of each class over. They go, one class after the other, to the parts that lack most,
+    which fills all of them in the end (Gale, "A theorem on flows in networks", 1957).
     """
-    place = np.empty(len(order))
-    for one in np.unique(classes):
-        members = np.flatnonzero(classes == one)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return order[np.argsort(place, kind="stable")]
+    _, kinds = np.unique(classes, return_inverse=True)
+    numbers = np.bincount(kinds)
+    shares = numbers[:, None] * sizes // len(classes)
+    lacking = sizes - shares.sum(0)
+    parts = np.empty(len(classes), int)
+    for kind, (number, share) in enumerate(zip(numbers, shares, strict=True)):
+        one_more = np.argsort(-lacking, kind="stable")[: number - share.sum()]
+        share[one_more] += 1
+        lacking[one_more] -= 1
+        parts[kinds == kind] = np.repeat(np.arange(len(sizes)), share)
+    return parts

@@ -24,6 +24,8 @@ Fans = tuple[float, float]
 class Initializer:
     """A way to draw a weight: call it with (key, shape, dtype). Equal settings are equal initializers.
 
+    What is drawn has at least 32 bits, and is rounded to narrower types at the end.
+
     A layer whose fans do not follow from the shape of its weight alone, such as a convolution with a
     stride, calls it with ``fans=(fan_in, fan_out)`` as well; initializers that need no fans ignore that.
 
@@ -45,7 +47,9 @@ class Initializer:
     ) -> jax.Array:
         check_key(self._draw.__name__, key)
         told = {"fans": fans} if "fans" in inspect.signature(self._draw).parameters else {}
-        return self._draw(key, shape, dtype, **told, **self._options)
+        # Drawn in bfloat16, numbers would have eight random bits, a mean that is not zero, and no tails.
+        drawn = self._draw(key, shape, jnp.promote_types(dtype, jnp.float32), **told, **self._options)
+        return drawn.astype(dtype)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Initializer) and (self._draw, self._options) == (other._draw, other._options)

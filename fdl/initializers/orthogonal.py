@@ -48,9 +48,9 @@ def orthogonal(key: jax.Array, shape: Shape, dtype: DTypeLike, *, scale: float =
     _check_axes("orthogonal", shape)
     rows, columns = math.prod(shape[:-1]), shape[-1]
     tall = (max(rows, columns), min(rows, columns))
-    q, r = jnp.linalg.qr(jax.random.normal(key, tall, jnp.promote_types(dtype, jnp.float32)))
+    q, r = jnp.linalg.qr(jax.random.normal(key, tall, dtype))
     q = jnp.where(jnp.diag(r) < 0, -q, q)
-    return (scale * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
+    return (scale * (q if rows >= columns else q.T)).reshape(shape)
 
 
 @initializer

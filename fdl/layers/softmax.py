@@ -111,7 +111,7 @@ def _(x, axis):
 @log_softmax.forward
 def _(x, axis):
     wide_x = x.astype(wide(x))
-    peak = jax.lax.stop_gradient(jnp.max(wide_x, axis, keepdims=True))  # y does not depend on it
+    peak = jax.lax.stop_gradient(jnp.max(wide_x, axis, keepdims=True, initial=-jnp.inf))  # y does not depend on it
     total = jnp.sum(jnp.exp(wide_x - peak), axis, keepdims=True)
     return (wide_x - peak - jnp.log(total)).astype(x.dtype), (x, peak, total)
 

@@ -341,10 +341,6 @@ def matmul(x: Any, w: Any) -> Any:
     return jnp.matmul(x, w, preferred_element_type=wide(x, w))
 
 
-def _rows(x: Any) -> Any:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
 def _to_input(dy: Any, w: Any) -> Any:
     """dx = dy w^T; if dy has fewer rows than dx has features, as (w dy^T)^T.
 
@@ -359,7 +355,8 @@ def _to_input(dy: Any, w: Any) -> Any:
 
 
 def _to_weight(x: Any, dy: Any, w: Any) -> Any:
-    return matmul(_rows(x).T, _rows(dy).astype(x.dtype))
+    rows = tuple(range(x.ndim - 1))
+    return jax.lax.dot_general(x, dy.astype(x.dtype), ((rows, rows), ((), ())), preferred_element_type=wide(x, dy))
 
 
 # y = x w: dx = dy w^T, for which w does not have to be turned first, and dw = x^T dy

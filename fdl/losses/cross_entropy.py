@@ -144,7 +144,8 @@ def _(residuals, dloss, *, label_smoothing):
         return dz, dlabels, None, None
     dtargets = targets * dhard[..., None] + duniform[..., None] / z.shape[-1]
     # what no target asks for adds nothing, even where it is impossible and infinitely surprising
-    return dz, dlabels, None, jnp.where(dtargets == 0, 0, surprise * dtargets).sum(range(dloss.ndim))
+    surprise = jnp.where((dtargets == 0) & jnp.isinf(surprise), 0, surprise)
+    return dz, dlabels, None, (surprise * dtargets).sum(range(dloss.ndim))
 
 
 def _wide(logits, labels, where, class_weights):

@@ -10,9 +10,11 @@ The second form has no cancellation, and shows that L is zero exactly where p = 
 image without the class cost nothing when nothing is predicted. By the quotient rule,
 
     dp = (E' - L B') / B dL = 2 / B (p - t - L p) dL            dt = 2 / B (t - p - L t) dL
+                            = 2 / B (D p - t) dL                   = 2 / B (D t - p) dL
 
-so that two numbers per example and class, L and B, are all there is to remember. A class that covers
-few places counts as much as one that covers many: that is what the loss is for.
+so that three numbers per example and class, L, D and B, are all there is to remember. The upper form is right to
+the last digits where p is near t, and L near zero; the lower one where the class is not there, t is zero and D p all
+that is left. A class that covers few places counts as much as one that covers many: that is what the loss is for.
 
 Source: Milletari, Navab and Ahmadi, "V-Net: fully convolutional neural networks for volumetric medical
 image segmentation" (2016).
@@ -49,7 +51,7 @@ def dice(
             `jax.nn.one_hot`), for fewer than two axes, and for ``smooth`` that is not positive.
 
     Remembers:
-        its arguments, which exist anyway, and two numbers per example and class.
+        its arguments, which exist anyway, and three numbers per example and class.
 
     Source: Milletari et al., "V-Net: fully convolutional neural networks for volumetric medical image
     segmentation" (2016).
@@ -81,18 +83,19 @@ def _(probabilities, targets, *, smooth, where):
     p, t = _masks(probabilities, targets, where)
     size = _size(p, t, smooth)
     loss = _sum(jnp.square(p - t)) / size
-    return loss.astype(probabilities.dtype), (probabilities, targets, where, loss, size)
+    overlap = (2 * _sum(p * t) + smooth) / size
+    return loss.astype(probabilities.dtype), (probabilities, targets, where, loss, overlap, size)
 
 
 @dice.backward
 def _(residuals, dloss, *, smooth):
-    probabilities, targets, where, loss, size = residuals
+    probabilities, targets, where, loss, overlap, size = residuals
     p, t = _masks(probabilities, targets, where)
-    # loss = sum (p - t)^2 / size
-    derror = (p - t) * _everywhere(2 * dloss / size, p)
-    # size = sum p^2 + sum t^2 + smooth
-    dsquare = _everywhere(-2 * dloss * loss / size, p)
-    return derror + p * dsquare, t * dsquare - derror, None
+    is_near, loss, overlap, each = (_everywhere(a, p) for a in (loss < 0.5, loss, overlap, 2 * dloss / size))
+    # loss = sum (p - t)^2 / size = 1 - overlap      size = sum p^2 + sum t^2 + smooth
+    dp = jnp.where(is_near, p - t - loss * p, overlap * p - t)
+    dt = jnp.where(is_near, t - p - loss * t, overlap * t - p)
+    return each * dp, each * dt, None
 
 
 def _masks(probabilities, targets, where):

@@ -73,7 +73,7 @@ def l2(params: Any) -> jax.Array:
         >>> float(l2(params)), float(jax.grad(l2)(params)["b"])
         (14.0, 6.0)
     """
-    squares = [jnp.sum(jnp.square(w), dtype=wide(w)) for w in jax.tree.leaves(params)]
+    squares = [jnp.sum(jnp.square(w.astype(wide(w)))) for w in jax.tree.leaves(params)]
     return jnp.asarray(sum(squares, start=0.0))
 
 

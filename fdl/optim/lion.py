@@ -58,8 +58,8 @@ def lion(
 
     def recurrence(h: Any, g: Any, w: Any, m: Any) -> tuple[Any, Any]:
         m = h.b2 * m + (1 - h.b2) * g
-        before = (m - (1 - h.b2) * g) / h.b2  # the old m from the new one: XLA would keep a copy of an array read twice
-        now = h.b1 * before + (1 - h.b1) * g
+        share = h.b1 / h.b2
+        now = share * m + (1 - share) * g  # by the new m, not the old one: XLA would keep a copy of an array read twice
         direction = jnp.where(now > 0, 1, jnp.where(now < 0, -1, now))  # jnp.sign is slow on CPU; NaN stays NaN
         return -h.learning_rate * decayed(h, direction, w), m
 

@@ -149,19 +149,19 @@ def loss_scale(opt_state: Any) -> jax.Array:
 
 def _scale_of(state: Any) -> LossScaleState | None:
     """The state of `scale_loss` in that of an optimizer, if it is where all gradients come first."""
-    if isinstance(state, LossScaleState) or not isinstance(state, tuple | dict):
-        return state if isinstance(state, LossScaleState) else None
+    if not isinstance(state, tuple | dict):
+        return None
     parts = list(state.values() if isinstance(state, dict) else state)
     scales = [_scale_of(part) for part in parts]
     found = [scale for scale in scales if scale is not None]
     is_behind = type(state) is tuple and scales[:1] == [None]
     is_for_some = isinstance(state, dict) and sum(bool(jax.tree.leaves(part)) for part in parts) > 1
-    if found and (len(found) > 1 or is_behind or is_for_some or isinstance(state, SkipState)):
+    if found and (len(found) > 1 or is_behind or is_for_some or isinstance(state, SkipState | LossScaleState)):
         raise InputError(
             "scale_loss belongs around all that looks at gradients, scale_loss(chain(...)): elsewhere the rest would "
             "see gradients of the scaled loss"
         )
-    return found[0] if found else None
+    return state if isinstance(state, LossScaleState) else next(iter(found), None)
 
 
 def _unless(finite: Any, optimizer: Optimizer, grads: Any, inner: Any, params: Any, extra: Any) -> tuple[Any, Any]:
