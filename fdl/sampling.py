@@ -150,7 +150,8 @@ class StreamStep:
     def __call__(self, stream: Any, token: Any) -> tuple[Any, Any]:
         """The scores [N, V] of what may come behind token [N], and the stream that goes on from there."""
         begun = jax.eval_shape(lambda stream: self.net.begin_stream(self.params, stream, 1, 1), stream)
-        if jax.tree.structure(begun) != jax.tree.structure(stream):
+        structure: Any = jax.tree.structure(begun)
+        if structure != jax.tree.structure(stream):
             raise InputError(
                 "stream_step goes on with a stream, and was given a state that forgets every token: begin with "
                 "net.begin_stream(params, state, batch, length)"
