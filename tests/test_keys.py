@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fdl
-from fdl.augment import cutmix, mixup
+from fdl.augment import chain, cutmix, mixup, random_flip, random_hue
 from fdl.graphs import Graph
 from fdl.initializers import data_dependent, he_normal, zeros
 from fdl.keys import split_key
@@ -52,6 +52,9 @@ CALLS = {
     "init_train_state": lambda key: init_train_state(BatchNorm(), sgd(0.1), key, SEQUENCES),
     "mixup": lambda key: mixup(key, (IMAGES, jnp.array([0, 1])), classes=2),
     "cutmix": lambda key: cutmix(key, (IMAGES, jnp.array([0, 1])), classes=2),
+    "random_flip": lambda key: random_flip(key, IMAGES),
+    "random_hue": lambda key: random_hue(key, IMAGES[..., :3]),
+    "chain": lambda key: chain(random_flip)(key, IMAGES),
     "mask_words": lambda key: mask_words(key, IDS, vocabulary=5, mask=4),
     "monte_carlo": lambda key: monte_carlo(NET, {}, {}, IMAGES, key=key, samples=2),
     "data_dependent": lambda key: data_dependent(NET, {}, {}, IMAGES, key=key),

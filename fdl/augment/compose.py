@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 from fdl.errors import InputError
+from fdl.keys import check_key
 
 Stage = Callable[[jax.Array, Any], Any]
 
@@ -52,6 +53,7 @@ def chain(*stages: Stage) -> Stage:
             )
 
     def chained(key: jax.Array, values: Any) -> Any:
+        check_key("chain", key)
         for index, stage in enumerate(stages):
             values = stage(jax.random.fold_in(key, index), values)
         return values

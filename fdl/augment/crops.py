@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, check_pair, like, numbers
+from fdl.augment.images import check_images, check_pair, check_random, like, numbers
 from fdl.counts import check_count, for_each_axis
 from fdl.errors import InputError
 from fdl.rule import wide
@@ -89,7 +89,7 @@ def random_crop(
         >>> jax.jit(random_crop)(jax.random.key(0), jnp.ones((16, 32, 32, 3), jnp.uint8)).shape
         (16, 32, 32, 3)
     """
-    check_images("random_crop", images, any_dtype=True)
+    check_random("random_crop", key, images, any_dtype=True)
     check_count("random_crop", "padding", padding, least=0)
     if mode not in ("constant", "reflect"):
         raise InputError(f'random_crop pads by "constant" or "reflect", got {mode!r}')
@@ -179,7 +179,7 @@ def random_resized_crop(
         >>> augment(jax.random.key(0), jnp.ones((2, 10, 8, 3), jnp.uint8)).shape
         (2, 4, 4, 3)
     """
-    check_images("random_resized_crop", images)
+    check_random("random_resized_crop", key, images)
     check_pair("random_resized_crop", "area", 0, area, 1)
     check_pair("random_resized_crop", "aspect", 0, aspect)
     return crop_and_resize(images, _random_boxes(key, images, area, aspect), size)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, check_range
+from fdl.augment.images import check_images, check_random, check_range
 from fdl.errors import InputError
 
 
@@ -86,6 +86,6 @@ def random_vertical_flip(key: jax.Array, images: jax.Array, probability: float =
 
 
 def _random_flip(who: str, key: jax.Array, images: jax.Array, probability: float, axis: int) -> jax.Array:
-    check_images(who, images, any_dtype=True)
+    check_random(who, key, images, any_dtype=True)
     check_range(who, 0, 1, probability=probability)
     return flip(images, jax.random.bernoulli(key, float(probability), jnp.shape(images)[:1]), axis)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.keys import check_key
 from fdl.rule import wide
 
 WHITE = 255  # of bytes; that of floats is 1
@@ -46,6 +47,22 @@ def check_images(who: str, images: Any, any_dtype: bool = False) -> None:
         raise InputError(f"{who} expects images [N, H, W, C], got {list(shape)}{hint}")
     if not (any_dtype or dtype == jnp.uint8 or jnp.issubdtype(dtype, jnp.floating)):
         raise InputError(f"{who} expects images as floats or as uint8, got {dtype}: cast them with astype")
+
+
+def check_random(who: str, key: Any, images: Any, any_dtype: bool = False) -> None:
+    """Refuses what is no batch of images, and what is no key to draw with.
+
+    Raises:
+        InputError: as `check_images` and `fdl.keys.check_key`.
+
+    Example:
+        >>> check_random("random_flip", 0, jnp.zeros((5, 8, 8, 3)))
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: random_flip expects a JAX random key, such as jax.random.key(0), got 0
+    """
+    check_images(who, images, any_dtype)
+    check_key(who, key)
 
 
 def check_range(who: str, low: float, high: float, **settings: Any) -> None:

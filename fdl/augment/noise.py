@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, check_range, like_shades, shades
+from fdl.augment.images import check_images, check_random, check_range, like_shades, shades
 from fdl.counts import for_each_axis
 from fdl.errors import InputError
 
@@ -31,7 +31,7 @@ def gaussian_noise(key: jax.Array, images: jax.Array, std: float = 0.05) -> jax.
         >>> round(float(noisy.std()), 3)
         0.05
     """
-    check_images("gaussian_noise", images)
+    check_random("gaussian_noise", key, images)
     check_range("gaussian_noise", 0, math.inf, std=std)
     x = shades(images)
     return like_shades(x + std * jax.random.normal(key, x.shape, x.dtype), images)
@@ -60,7 +60,7 @@ def masking_noise(key: jax.Array, images: jax.Array, rate: float = 0.5) -> jax.A
         >>> sorted(set(damaged.ravel().tolist())), round(float(damaged.mean()), 1)
         ([0, 7], 3.5)
     """
-    check_images("masking_noise", images, any_dtype=True)
+    check_random("masking_noise", key, images, any_dtype=True)
     check_range("masking_noise", 0, 1, rate=rate)
     lost = jax.random.bernoulli(key, float(rate), (*jnp.shape(images)[:3], 1))
     return jnp.where(lost, 0, images).astype(jnp.result_type(images))
@@ -99,7 +99,7 @@ def pca_color_noise(key: jax.Array, images: jax.Array, axes: jax.Array, strength
         >>> round(red / green, 3), round(blue / green, 3)  # along the axis
         (5.0, 1.0)
     """
-    check_images("pca_color_noise", images)
+    check_random("pca_color_noise", key, images)
     check_range("pca_color_noise", 0, math.inf, strength=strength)
     n, channels = jnp.shape(images)[0], jnp.shape(images)[-1]
     if jnp.ndim(axes) != 2 or jnp.shape(axes)[1] != channels:
@@ -166,7 +166,7 @@ def cutout(key: jax.Array, images: jax.Array, size: int | tuple[int, int] = 8, *
         >>> jax.jit(partial(cutout, size=1))(jax.random.key(0), jnp.ones((2, 4, 4, 1))).sum((1, 2, 3)).tolist()
         [15.0, 15.0]
     """
-    check_images("cutout", images, any_dtype=True)
+    check_random("cutout", key, images, any_dtype=True)
     height, width = for_each_axis("cutout", "size", size, axes=2)
     n, rows, columns, _ = jnp.shape(images)
     middles = jax.random.randint(key, (n, 2), 0, jnp.array([rows, columns]))

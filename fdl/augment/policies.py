@@ -30,7 +30,7 @@ import jax.numpy as jnp
 
 from fdl.augment import color, geometry, tones
 from fdl.augment.geometry import Method
-from fdl.augment.images import check_images, check_range
+from fdl.augment.images import check_random, check_range
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.rule import wide
@@ -140,7 +140,7 @@ def rand_augment(
         >>> augment(jax.random.key(0), jnp.zeros((2, 1, 1, 3))).ravel().tolist()
         [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    check_images("rand_augment", images)
+    check_random("rand_augment", key, images)
     check_count("rand_augment", "layers", layers, least=0)
     check_range("rand_augment", 0, MOST, magnitude=magnitude)
     _check_operations("rand_augment", operations)
@@ -179,7 +179,7 @@ def trivial_augment(key: jax.Array, images: jax.Array, *, operations: Operations
         >>> y.min().item(), y.max().item()
         (0.0, 1.0)
     """
-    check_images("trivial_augment", images)
+    check_random("trivial_augment", key, images)
     _check_operations("trivial_augment", operations)
     deal, sign, level = jax.random.split(key, 3)
     n, dtype = jnp.shape(images)[0], wide(images)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.augment.color import brightness, contrast, hue, saturation
-from fdl.augment.images import check_images, check_range
+from fdl.augment.images import check_random, check_range
 
 
 def random_brightness(key: jax.Array, images: jax.Array, strength: float = 0.4) -> jax.Array:
@@ -89,12 +89,12 @@ def random_hue(key: jax.Array, images: jax.Array, max_turn: float = 0.05) -> jax
         >>> jax.jit(random_hue)(jax.random.key(0), jnp.full((3, 8, 8, 3), 99, jnp.uint8)).max().item()  # grey stays
         99
     """
-    check_images("random_hue", images)
+    check_random("random_hue", key, images)
     check_range("random_hue", 0, 0.5, max_turn=max_turn)
     return hue(images, jax.random.uniform(key, jnp.shape(images)[:1], minval=-max_turn, maxval=max_turn))
 
 
 def _factors(who: str, key: jax.Array, images: jax.Array, strength: float) -> jax.Array:
-    check_images(who, images)
+    check_random(who, key, images)
     check_range(who, 0, 1, strength=strength)
     return jax.random.uniform(key, jnp.shape(images)[:1], minval=1 - strength, maxval=1 + strength)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.augment.geometry import Method, matrices_of, product, rotation, shearing, warp
-from fdl.augment.images import check_images, check_pair, check_range
+from fdl.augment.images import check_pair, check_random, check_range
 from fdl.rule import wide
 
 
@@ -37,7 +37,7 @@ def random_rotation(
         >>> jax.jit(random_rotation)(jax.random.key(0), jnp.ones((2, 5, 5, 1)))[:, 2, 2, 0].tolist()  # the middle stays
         [1.0, 1.0]
     """
-    check_images("random_rotation", images)
+    check_random("random_rotation", key, images)
     check_range("random_rotation", 0, 180, max_degrees=max_degrees)
     return random_affine(key, images, max_degrees=max_degrees, method=method, fill=fill)
 
@@ -65,7 +65,7 @@ def random_translation(
         >>> moved[:, 1:9, 1:9].min().item()  # by one pixel at most
         1.0
     """
-    check_images("random_translation", images)
+    check_random("random_translation", key, images)
     check_range("random_translation", 0, 1, max_shift=max_shift)
     return random_affine(key, images, max_shift=max_shift, method=method, fill=fill)
 
@@ -92,7 +92,7 @@ def random_shear(
         >>> jax.jit(random_shear)(jax.random.key(0), jnp.ones((2, 5, 5, 1)))[:, 2, 2, 0].tolist()  # the middle stays
         [1.0, 1.0]
     """
-    check_images("random_shear", images)
+    check_random("random_shear", key, images)
     check_range("random_shear", 0, math.inf, max_slope=max_slope)
     return random_affine(key, images, max_slope=max_slope, method=method, fill=fill)
 
@@ -130,7 +130,7 @@ def random_affine(
         >>> augment(jax.random.key(0), jnp.ones((1, 8, 8, 1))).min().item()  # twice as large: no corner shows
         1.0
     """
-    check_images("random_affine", images)
+    check_random("random_affine", key, images)
     check_range("random_affine", 0, 180, max_degrees=max_degrees)
     check_range("random_affine", 0, 1, max_shift=max_shift)
     check_range("random_affine", 0, math.inf, max_slope=max_slope)

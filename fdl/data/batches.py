@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fdl.counts import check_count
+from fdl.counts import check_count, is_count
 from fdl.data.arrays import count, generator, rows
 from fdl.errors import InputError
 
@@ -98,9 +98,9 @@ class Batches:
 
     def __post_init__(self):
         examples = count(self.arrays)
-        if not 1 <= self.batch_size <= examples:
+        if not is_count(self.batch_size) or self.batch_size > examples:
             raise InputError(
-                f"a batch size must be between 1 and {examples}, the number of examples; got {self.batch_size}"
+                f"a batch size must be between 1 and {examples}, the number of examples; got {self.batch_size!r}"
             )
         generator(self.seed)
 

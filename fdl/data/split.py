@@ -69,7 +69,7 @@ def k_folds(arrays: Any, k: int, *, seed: int, stratify: Any = None) -> Iterator
     examples = count(arrays)
     if not 2 <= k <= examples:
         raise InputError(f"k_folds needs k between 2 and {examples}, the number of examples; got {k}")
-    parts = _dealt(np.diff(np.arange(k + 1) * examples // k), seed, stratify)
+    parts = _dealt(np.array([len(part) for part in np.array_split(range(examples), k)]), seed, stratify)
     rest = lambda i: np.concatenate([*parts[:i], *parts[i + 1 :]])  # noqa: E731
     return ((subset(arrays, rest(i)), subset(arrays, parts[i])) for i in range(k))
 

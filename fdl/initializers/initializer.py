@@ -45,7 +45,8 @@ class Initializer:
     def __call__(
         self, key: jax.Array, shape: Shape, dtype: DTypeLike = jnp.float32, fans: Fans | None = None
     ) -> jax.Array:
-        check_key(self._draw.__name__, key)
+        if key is not None:  # which is as good as any where nothing is drawn
+            check_key(self._draw.__name__, key)
         told = {"fans": fans} if "fans" in inspect.signature(self._draw).parameters else {}
         # Drawn in bfloat16, numbers would have eight random bits, a mean that is not zero, and no tails.
         drawn = self._draw(key, shape, jnp.promote_types(dtype, jnp.float32), **told, **self._options)
