@@ -4,17 +4,18 @@ For sets A and B, Dice's coefficient is 2 |A and B| / (|A| + |B|). For p and t i
 sums over all places of one image and one class,
 
     D = (2 sum p t + s) / (sum p^2 + sum t^2 + s)
-    L = 1 - D = E / B,     E = sum (p - t)^2,     B = sum p^2 + sum t^2 + s
+    L = 1 - D = E / (E + G)        E = sum (p - t)^2        G = 2 sum p t + s
 
 The second form has no cancellation, and shows that L is zero exactly where p = t. A small s makes an
-image without the class cost nothing when nothing is predicted. By the quotient rule,
+image without the class cost nothing when nothing is predicted. By the quotient rule, since E + G is the
+denominator of D,
 
-    dp = (E' - L B') / B dL = 2 / B (p - t - L p) dL            dt = 2 / B (t - p - L t) dL
-                            = 2 / B (D p - t) dL                   = 2 / B (D t - p) dL
+    dp = 2 / (E + G) (p - t - L p) dL = 2 / (E + G) (D p - t) dL
+    dt = 2 / (E + G) (t - p - L t) dL = 2 / (E + G) (D t - p) dL
 
-so that three numbers per example and class, L, D and B, are all there is to remember. The upper form is right to
-the last digits where p is near t, and L near zero; the lower one where the class is not there, t is zero and D p all
-that is left. A class that covers few places counts as much as one that covers many: that is what the loss is for.
+so that two numbers per example and class, E and G, are all there is to remember. The first form is right to the last
+digits where p is near t, and L near zero; the second where the class is not there, t is zero, and D p all that is
+left. A class that covers few places counts as much as one that covers many: that is what the loss is for.
 
 Source: Milletari, Navab and Ahmadi, "V-Net: fully convolutional neural networks for volumetric medical
 image segmentation" (2016).
@@ -51,7 +52,7 @@ def dice(
             `jax.nn.one_hot`), for fewer than two axes, and for ``smooth`` that is not positive.
 
     Remembers:
-        its arguments, which exist anyway, and three numbers per example and class.
+        its arguments, which exist anyway, and two numbers per example and class.
 
     Source: Milletari et al., "V-Net: fully convolutional neural networks for volumetric medical image
     segmentation" (2016).
@@ -63,7 +64,7 @@ def dice(
         ([[0.0, 0.0]], [[0.941, 0.941]])
     """
     p, t = _masks(probabilities, targets, where)
-    loss = 1 - (2 * _sum(p * t) + smooth) / _size(p, t, smooth)
+    loss = 1 - (2 * _sum(p * t) + smooth) / (_sum(p * p) + _sum(t * t) + smooth)
     return loss.astype(probabilities.dtype)
 
 
@@ -81,30 +82,27 @@ def _(probabilities, targets, *, smooth, where):
 @dice.forward
 def _(probabilities, targets, *, smooth, where):
     p, t = _masks(probabilities, targets, where)
-    size = _size(p, t, smooth)
-    loss = _sum(jnp.square(p - t)) / size
-    overlap = (2 * _sum(p * t) + smooth) / size
-    return loss.astype(probabilities.dtype), (probabilities, targets, where, loss, overlap, size)
+    error, shared = _sum(jnp.square(p - t)), 2 * _sum(p * t) + smooth
+    loss = error / (error + shared)
+    return loss.astype(probabilities.dtype), (probabilities, targets, where, error, shared)
 
 
 @dice.backward
 def _(residuals, dloss, *, smooth):
-    probabilities, targets, where, loss, overlap, size = residuals
+    probabilities, targets, where, error, shared = residuals
     p, t = _masks(probabilities, targets, where)
-    is_near, loss, overlap, each = (_everywhere(a, p) for a in (loss < 0.5, loss, overlap, 2 * dloss / size))
+    size, is_near = error + shared, error < shared
+    each = 2 * dloss / size
     # loss = sum (p - t)^2 / size = 1 - overlap      size = sum p^2 + sum t^2 + smooth
-    dp = jnp.where(is_near, p - t - loss * p, overlap * p - t)
-    dt = jnp.where(is_near, t - p - loss * t, overlap * t - p)
-    return each * dp, each * dt, None
+    numbers = jnp.where(is_near, each, 0), each * jnp.where(is_near, -error, shared) / size, jnp.where(is_near, 0, each)
+    of_difference, of_own, of_other = (_everywhere(number, p) for number in numbers)
+    derror = (p - t) * of_difference
+    return derror + p * of_own - t * of_other, t * of_own - p * of_other - derror, None
 
 
 def _masks(probabilities, targets, where):
     dtype = wide(probabilities, targets)
     return without_masked(where, probabilities.astype(dtype), targets.astype(dtype))
-
-
-def _size(p, t, smooth):
-    return _sum(p * p) + _sum(t * t) + smooth
 
 
 def _sum(values):

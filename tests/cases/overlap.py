@@ -39,7 +39,7 @@ def nan_and_empty(rng, n):
 
 def case(name, arguments, kept="float32[5,2]", **options):
     batched = ("probabilities", "targets", "where")
-    return Case(name, dice, arguments, formula, batched=batched, remembers=(kept,) * 3, **options)
+    return Case(name, dice, arguments, formula, batched=batched, remembers=(kept, kept), **options)
 
 
 CASES = [
