@@ -21,6 +21,7 @@ from fdl.train import (
     evaluate,
     fit,
     init_train_state,
+    make_eval_step,
     make_train_step,
     mean_iou,
     perplexity,
@@ -238,6 +239,10 @@ def test_a_train_state_can_be_used_once():
             "a callback returns a reason to stop, as text, or None to go on, got False",
         ),
         (lambda: fit(STEP, start(), BATCHES, epochs=1, callbacks=early_stopping()), r"write callbacks=\[<function"),
+        (
+            lambda: fit(STEP, start(), BATCHES, epochs=1, validate=make_eval_step(lambda *_: None), **QUIET),
+            "validate as a function of the train state alone",
+        ),
         (lambda: early_stopping(patience=0), "early_stopping needs patience as a whole number of at least 1, got 0"),
         (lambda: early_stopping(mode="less"), '"min" or "max", got \'less\''),
         (lambda: early_stopping("f1")(recorded(1.0)), r"records have \['validation_loss'\], and no 'f1'"),

@@ -7,6 +7,7 @@ A run has its whole past in four values: the train state, the position in the da
 `fit` starts from such values and returns such values, so a run in two parts is the run in one.
 """
 
+import inspect
 import itertools
 import math
 import time
@@ -113,6 +114,11 @@ def fit(
     _check(batches, {"epochs": epochs, "steps": steps}, record_every=record_every, steps_per_call=steps_per_call)
     if callable(callbacks):
         raise InputError(f"fit takes a list of callbacks, got a function: write callbacks=[{callbacks!r}]")
+    if validate is not None and _takes_more_than_one(validate):
+        raise InputError(
+            "fit takes validate as a function of the train state alone: "
+            "lambda train_state: evaluate(eval_step, train_state, batches)"
+        )
     check_train_state("fit", train_state)
     run = Fitted(train_state, tuple(history), Position(*map(int, position)))
     step = first_step = int(run.history[-1]["step"]) if run.history else 0
@@ -231,6 +237,16 @@ def _reason(callback: Any, said: Any) -> str | None:
             "early_stopping makes one, or write lambda run: 'good enough' if ... else None"
         )
     return said
+
+
+def _takes_more_than_one(function: Any) -> bool:
+    """Whether a function cannot be called with a single argument, as far as it tells."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.default is p.empty for p in parameters if p.kind in by_position) > 1
 
 
 def _before(count: int, end: int | None) -> bool:
