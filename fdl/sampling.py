@@ -206,8 +206,8 @@ def generate(
         token: the last token of the prompt, of any shape [...]: a batch is generated at once if the step takes one.
         length: how many tokens to make.
         key: a JAX random key, for a ``choose`` that draws.
-        choose: (key, logits) -> token, like `greedy` and `sample`; the same function each time, as a new one is compiled
-            anew.
+        choose: (key, logits) -> token, like `greedy` and `sample`: the same function each time, since a new one is
+            compiled anew.
         stop: a token after which a sequence only repeats it.
 
     Returns:
