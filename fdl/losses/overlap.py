@@ -13,9 +13,10 @@ denominator of D,
     dp = 2 / (E + G) (p - t - L p) dL = 2 / (E + G) (D p - t) dL
     dt = 2 / (E + G) (t - p - L t) dL = 2 / (E + G) (D t - p) dL
 
-so that two numbers per example and class, E and G, are all there is to remember. The first form is right to the last
-digits where p is near t, and L near zero; the second where the class is not there, t is zero, and D p all that is
-left. A class that covers few places counts as much as one that covers many: that is what the loss is for.
+so that two numbers per example and class are all there is to remember: E + G, and L where it is below a half, and
+-D elsewhere. The first form is right to the last digits where p is near t, and L near zero; the second where the class
+is not there, t is zero, and D p all that is left. A class that covers few places counts as much as one that covers
+many: that is what the loss is for.
 
 Source: Milletari, Navab and Ahmadi, "V-Net: fully convolutional neural networks for volumetric medical
 image segmentation" (2016).
@@ -83,21 +84,20 @@ def _(probabilities, targets, *, smooth, where):
 def _(probabilities, targets, *, smooth, where):
     p, t = _masks(probabilities, targets, where)
     error, shared = _sum(jnp.square(p - t)), 2 * _sum(p * t) + smooth
-    loss = error / (error + shared)
-    return loss.astype(probabilities.dtype), (probabilities, targets, where, error, shared)
+    size = error + shared
+    share = jnp.where(error < shared, error, -shared) / size  # L, or -D, which is below zero
+    return (error / size).astype(probabilities.dtype), (probabilities, targets, where, share, size)
 
 
 @dice.backward
 def _(residuals, dloss, *, smooth):
-    probabilities, targets, where, error, shared = residuals
+    probabilities, targets, where, share, size = residuals
     p, t = _masks(probabilities, targets, where)
-    size, is_near = error + shared, error < shared
-    each = 2 * dloss / size
-    # loss = sum (p - t)^2 / size = 1 - overlap      size = sum p^2 + sum t^2 + smooth
-    numbers = jnp.where(is_near, each, 0), each * jnp.where(is_near, -error, shared) / size, jnp.where(is_near, 0, each)
-    of_difference, of_own, of_other = (_everywhere(number, p) for number in numbers)
-    derror = (p - t) * of_difference
-    return derror + p * of_own - t * of_other, t * of_own - p * of_other - derror, None
+    share, each = _everywhere(share, p), _everywhere(2 * dloss / size, p)
+    # loss = L = 1 - D = sum (p - t)^2 / size      size = sum p^2 + sum t^2 + smooth
+    dp = jnp.where(share >= 0, p, 0) - t - share * p
+    dt = jnp.where(share >= 0, t, 0) - p - share * t
+    return each * dp, each * dt, None
 
 
 def _masks(probabilities, targets, where):
