@@ -80,6 +80,16 @@ def test_dice_has_an_exact_gradient_where_a_class_is_absent(smooth):
     np.testing.assert_allclose(dp, exact, rtol=1e-5)
 
 
+def test_dice_has_an_exact_gradient_near_the_targets():
+    t = jax.random.uniform(KEY, (1, 64, 64, 1))
+    p = t + 1e-3 * jax.random.normal(jax.random.key(1), t.shape)
+    dp = jax.grad(lambda p: dice(p, t).sum())(p)
+    wide_p, wide_t = np.asarray(p, float), np.asarray(t, float)
+    size = (wide_p**2).sum() + (wide_t**2).sum() + 1
+    exact = 2 / size * (wide_p - wide_t - ((wide_p - wide_t) ** 2).sum() / size * wide_p)
+    np.testing.assert_allclose(dp, exact, rtol=1e-4, atol=1e-6 * abs(exact).max())
+
+
 def test_a_penalty_squares_in_float32():
     assert l2(jnp.full(8, 300.0, jnp.float16)) == 720_000
     assert float(l2(jnp.full(10_000, 1e-4, jnp.float16))) == pytest.approx(1e-4, rel=1e-3)

@@ -143,9 +143,13 @@ def _(residuals, dloss, *, label_smoothing):
     if class_weights is None:
         return dz, dlabels, None, None
     dtargets = targets * dhard[..., None] + duniform[..., None] / z.shape[-1]
-    # what no target asks for adds nothing, even where it is impossible and infinitely surprising
-    surprise = jnp.where((dtargets == 0) & jnp.isinf(surprise), 0, surprise)
-    return dz, dlabels, None, (surprise * dtargets).sum(range(dloss.ndim))
+    return dz, dlabels, None, (_asked_for(surprise, dtargets) * dtargets).sum(range(dloss.ndim))
+
+
+def _asked_for(surprise, dtargets):
+    """The surprise, but 0 where it is infinite and no target asks: the product of both is zero there, not NaN."""
+    is_asked_for = dtargets.astype(bool)
+    return jnp.where(jnp.isinf(surprise) & ~is_asked_for, 0, surprise)
 
 
 def _wide(logits, labels, where, class_weights):

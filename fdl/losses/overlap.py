@@ -10,13 +10,13 @@ The second form has no cancellation, and shows that L is zero exactly where p = 
 image without the class cost nothing when nothing is predicted. By the quotient rule, since E + G is the
 denominator of D,
 
-    dp = 2 / (E + G) (p - t - L p) dL = 2 / (E + G) (D p - t) dL
-    dt = 2 / (E + G) (t - p - L t) dL = 2 / (E + G) (D t - p) dL
+    dp = 2 / (E + G) (p - t - L p) dL = 2 / (E + G) (D (p - t) - L t) dL
+    dt = 2 / (E + G) (t - p - L t) dL = 2 / (E + G) (D (t - p) - L p) dL
 
-so that two numbers per example and class are all there is to remember: E + G, and L where it is below a half, and
--D elsewhere. The first form is right to the last digits where p is near t, and L near zero; the second where the class
-is not there, t is zero, and D p all that is left. A class that covers few places counts as much as one that covers
-many: that is what the loss is for.
+so that two numbers per example and class, E and G, are all there is to remember. The second form has no cancellation
+either: near p = t its first term is exact and L small, and where the class is not there, t is zero and D p all that is
+left, of which the first form would find little in p - L p. A class that covers few places counts as much as one that
+covers many: that is what the loss is for.
 
 Source: Milletari, Navab and Ahmadi, "V-Net: fully convolutional neural networks for volumetric medical
 image segmentation" (2016).
@@ -84,20 +84,19 @@ def _(probabilities, targets, *, smooth, where):
 def _(probabilities, targets, *, smooth, where):
     p, t = _masks(probabilities, targets, where)
     error, shared = _sum(jnp.square(p - t)), 2 * _sum(p * t) + smooth
-    size = error + shared
-    share = jnp.where(error < shared, error, -shared) / size  # L, or -D, which is below zero
-    return (error / size).astype(probabilities.dtype), (probabilities, targets, where, share, size)
+    return (error / (error + shared)).astype(probabilities.dtype), (probabilities, targets, where, error, shared)
 
 
 @dice.backward
 def _(residuals, dloss, *, smooth):
-    probabilities, targets, where, share, size = residuals
+    probabilities, targets, where, error, shared = residuals
     p, t = _masks(probabilities, targets, where)
-    share, each = _everywhere(share, p), _everywhere(2 * dloss / size, p)
-    # loss = L = 1 - D = sum (p - t)^2 / size      size = sum p^2 + sum t^2 + smooth
-    dp = jnp.where(share >= 0, p, 0) - t - share * p
-    dt = jnp.where(share >= 0, t, 0) - p - share * t
-    return each * dp, each * dt, None
+    size = error + shared
+    # loss = L = 1 - D = error / size      dp = 2 / size (D (p - t) - L t)      dt = 2 / size (D (t - p) - L p)
+    each = 2 * dloss / jnp.square(size)
+    of_difference, of_other = (_everywhere(each * number, p) for number in (shared, error))
+    derror = (p - t) * of_difference
+    return derror - t * of_other, -derror - p * of_other, None
 
 
 def _masks(probabilities, targets, where):
