@@ -51,7 +51,15 @@ from fdl.augment.mixing import symmetric_beta
 from fdl.layers import Affine, Dropout, Flatten, Serial
 from fdl.losses import softmax_cross_entropy
 from fdl.optim import sgd
-from fdl.train import accuracy, init_train_state, make_eval_step, make_train_step, supervised, top_k_accuracy
+from fdl.train import (
+    accuracy,
+    check_batch,
+    init_train_state,
+    make_eval_step,
+    make_train_step,
+    supervised,
+    top_k_accuracy,
+)
 
 KEY = jax.random.key(0)
 AXES = np.array([[0.3, 0.2, 0.1], [0.0, 0.1, -0.1]], np.float32)
@@ -576,6 +584,16 @@ def test_a_distribution_counts_as_its_most_likely_class():
     logits, labels = jnp.array([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0]]), jnp.array([[0.1, 0.6, 0.3], [0.5, 0.4, 0.1]])
     assert accuracy(logits, labels).tolist() == [1.0, 0.0]
     assert top_k_accuracy(logits, labels, 2).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("augment", [random_brightness, chain(random_brightness, random_flip)])
+def test_a_first_look_at_a_batch_sees_whether_images_are_shades(augment):
+    optimizer = sgd(0.1)
+    train_step = make_train_step(supervised(NET, softmax_cross_entropy, augment=on_images(augment)), optimizer)
+    train_state = init_train_state(NET, optimizer, KEY, FLOATS)
+    check_batch(train_step, train_state, (FLOATS, LABELS))
+    with pytest.raises(InputError, match="divide by 255 before, and standardise afterwards"):
+        check_batch(train_step, train_state, ((FLOATS - 0.5) * 4, LABELS))
 
 
 def objective_without_key():

@@ -80,6 +80,11 @@ def test_dice_has_an_exact_gradient_where_a_class_is_absent(smooth):
     np.testing.assert_allclose(dp, exact, rtol=1e-5)
 
 
+def test_dice_of_nothing_with_a_tiny_smooth_has_no_gradient():
+    nothing = jnp.zeros((1, 4, 1))
+    assert (jax.grad(lambda p: dice(p, nothing, smooth=1e-30).sum())(nothing) == 0).all()
+
+
 def test_dice_has_an_exact_gradient_near_the_targets():
     t = jax.random.uniform(KEY, (1, 64, 64, 1))
     p = t + 1e-3 * jax.random.normal(jax.random.key(1), t.shape)

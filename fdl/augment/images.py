@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.errors import InputError
 from fdl.keys import check_key
@@ -152,7 +153,8 @@ def like_clipped(values: jax.Array, images: jax.Array) -> jax.Array:
         InputError: for floats that are far from being shades, where they can be seen.
     """
     if jnp.result_type(images) != jnp.uint8 and not isinstance(images, jax.core.Tracer):
-        low, high = float(jnp.min(images, initial=0)), float(jnp.max(images, initial=1))
+        seen = np.asarray(images)  # jnp would record its operations, and have no value, wherever something is traced
+        low, high = float(seen.min(initial=0)), float(seen.max(initial=1))
         if low < -0.5 or high > 1.5:
             raise InputError(
                 f"colours are changed in floats from 0 to 1, or in bytes, and what lies outside is cut off, got "

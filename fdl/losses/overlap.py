@@ -93,8 +93,7 @@ def _(residuals, dloss, *, smooth):
     p, t = _masks(probabilities, targets, where)
     size = error + shared
     # loss = L = 1 - D = error / size      dp = 2 / size (D (p - t) - L t)      dt = 2 / size (D (t - p) - L p)
-    each = 2 * dloss / jnp.square(size)
-    of_difference, of_other = (_everywhere(each * number, p) for number in (shared, error))
+    of_difference, of_other = (_everywhere(2 * dloss * (number / size) / size, p) for number in (shared, error))
     derror = (p - t) * of_difference
     return derror - t * of_other, -derror - p * of_other, None
 

@@ -145,8 +145,8 @@ def _mean(values: np.ndarray) -> Any:
 
 def _class_ids(who: str, logits: Any, labels: Any) -> jax.Array:
     """The labels as class ids, which they are, or the most likely class of each distribution."""
-    _check_classes(who, logits, labels)
-    if jnp.shape(labels) == jnp.shape(logits) and jnp.issubdtype(jnp.result_type(labels), jnp.floating):
+    shape = jnp.shape(logits)
+    if shape[-1:] != (1,) and getattr(labels, "shape", None) == shape and jnp.issubdtype(labels.dtype, jnp.floating):
         return jnp.argmax(labels, axis=-1)
     check_class_ids(who, logits, labels)
     return labels
@@ -154,20 +154,16 @@ def _class_ids(who: str, logits: Any, labels: Any) -> jax.Array:
 
 def check_class_ids(who: str, logits: Any, labels: Any) -> None:
     """Refuses labels that are not a class id for each row of the logits, and rows of one logit."""
-    _check_classes(who, logits, labels)
-    shape = jnp.shape(logits)[:-1]
-    if jnp.shape(labels) != shape or not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
-        raise InputError(
-            f"{who} of logits {list(jnp.shape(logits))} expects labels as class ids, integers of shape "
-            f"{list(shape)}, got {jnp.result_type(labels)} of shape {list(jnp.shape(labels))}"
-        )
-
-
-def _check_classes(who: str, logits: Any, labels: Any) -> None:
     if isinstance(labels, list | tuple):
         raise InputError(f"{who} expects labels as an array, got a {type(labels).__name__}: jnp.array(...) makes one")
-    if jnp.shape(logits)[-1:] == (1,):
+    shape = list(jnp.shape(logits))
+    if shape[-1:] == [1]:
         raise InputError(
-            f"{who} compares classes, of which logits {list(jnp.shape(logits))} have one: where one logit decides "
-            "between two, binary_accuracy compares it with zero"
+            f"{who} compares classes, of which logits {shape} have one: where one logit decides between two, "
+            "binary_accuracy compares it with zero"
+        )
+    if list(jnp.shape(labels)) != shape[:-1] or not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+        raise InputError(
+            f"{who} of logits {shape} expects labels as class ids, integers of shape {shape[:-1]}, "
+            f"got {jnp.result_type(labels)} of shape {list(jnp.shape(labels))}"
         )

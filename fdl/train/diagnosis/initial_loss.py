@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from fdl.layer import Layer
 from fdl.train.diagnosis.finding import Finding, verdict_of
-from fdl.train.objective import PerExample, inputs_of, supervised
+from fdl.train.objective import PerExample, inputs_of
 
 SPREAD = 4.0  # of outputs, as a standard deviation: twice to three times that of He's initial weights
 
@@ -94,22 +94,22 @@ def initial_loss(
         >>> start.verdict, round(start.expected, 4)  # log 10
         ('ok', 2.3026)
     """
-    objective = supervised(net, loss)
 
     @jax.jit
     def measure(params: Any, state: Any, batch: Any, key: Any) -> Any:
-        outputs = jax.eval_shape(lambda: net.apply(params, state, *inputs_of(batch[0]), key=key, train=True)[0])
+        def mean_loss(outputs: Any) -> jax.Array:
+            return jnp.mean(loss(outputs, batch[1]))
+
+        outputs, _ = net.apply(params, state, *inputs_of(batch[0]), key=key, train=True)
         leaves, tree = jax.tree.flatten(outputs)
         keys = jax.tree.unflatten(tree, list(jax.random.split(key, len(leaves))))
         nothing = jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), outputs)
         noise = jax.tree.map(lambda y, key: (SPREAD * jax.random.normal(key, y.shape)).astype(y.dtype), outputs, keys)
         of_penalty = penalty or (lambda params: jnp.zeros(()))
         penalties = of_penalty(params), of_penalty(jax.tree.map(lambda w: w + w / 10, params))
-        value = objective(params, state, batch, key)[0]
-        made = net.apply(params, state, *inputs_of(batch[0]), key=key, train=True)[0]
-        moved = jnp.mean(loss(jax.tree.map(lambda y: y + 1, made), batch[1]))
-        is_squashed = _are_distributions(made) & jnp.isclose(moved, value, rtol=1e-3)
-        return value, jnp.mean(loss(nothing, batch[1])), jnp.mean(loss(noise, batch[1])), *penalties, is_squashed
+        value, moved = mean_loss(outputs), mean_loss(jax.tree.map(lambda y: y + 1, outputs))
+        is_squashed = _are_distributions(outputs) & jnp.isclose(moved, value, rtol=1e-3)
+        return value, mean_loss(nothing), mean_loss(noise), *penalties, is_squashed
 
     value, of_nothing, of_noise, added, added_to_larger, is_squashed = map(float, measure(params, state, batch, key))
     middle = of_nothing if expected is None else float(expected)
@@ -121,8 +121,8 @@ def initial_loss(
     problems = [*_about_loss(value, middle, room), *([] if penalty is None else _about_penalty(added, added_to_larger))]
     if is_squashed:
         problems.append(
-            "the outputs are probabilities, for a loss that takes a softmax itself, as it does not change when all "
-            "outputs grow by one: leave the softmax of the network out"
+            "the outputs are probabilities, and the loss takes scores, as it does not change when all of them grow by "
+            "one: leave the softmax of the network out"
         )
     return InitialLoss(verdict_of(problems), value, middle, middle + room, added, added_to_larger)
 
