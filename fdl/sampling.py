@@ -148,7 +148,7 @@ class StreamStep:
     inputs: tuple[Any, ...]
 
     def __call__(self, stream: Any, token: Any) -> tuple[Any, Any]:
-        """The scores [N, V] of what may come behind token [N], and the stream that goes on from there."""
+        """The scores [..., V] of what may come behind token [...], and the stream that goes on from there."""
         begun = jax.eval_shape(lambda stream: self.net.begin_stream(self.params, stream, 1, 1), stream)
         structure: Any = jax.tree.structure(begun)
         if structure != jax.tree.structure(stream):
@@ -156,8 +156,8 @@ class StreamStep:
                 "stream_step goes on with a stream, and was given a state that forgets every token: begin with "
                 "net.begin_stream(params, state, batch, length)"
             )
-        scores, stream = self.net.apply(self.params, stream, token[:, None], *self.inputs)
-        return scores[:, -1], stream
+        scores, stream = self.net.apply(self.params, stream, token.reshape(-1, 1), *self.inputs)
+        return scores[:, -1].reshape(*token.shape, scores.shape[-1]), stream
 
 
 def stream_step(net: Layer, params: Tree, *inputs: Any) -> StreamStep:
@@ -170,7 +170,8 @@ def stream_step(net: Layer, params: Tree, *inputs: Any) -> StreamStep:
 
     Returns:
         A function (stream, token [N]) -> (logits [N, V], stream), to begin with
-        ``net.begin_stream(params, state, batch, length)``.
+        ``net.begin_stream(params, state, batch, length)``. For `beam_search`, the token of a stream of one sequence,
+        with ``batch=1``, may be a scalar.
 
     Raises:
         InputError: from the step, for a state that is no stream.

@@ -105,6 +105,14 @@ def test_several_steps_in_one_call_are_the_steps():
     assert metrics["loss"].shape == (2,)
 
 
+def test_several_steps_in_one_call_are_compiled_once(caplog):
+    fit(STEP, start(), BATCHES, epochs=1, steps_per_call=5, **QUIET)
+    again = start()
+    with jax.log_compiles():
+        fit(STEP, again, BATCHES, epochs=1, steps_per_call=5, **QUIET)
+    assert "Finished XLA compilation" not in caplog.text
+
+
 def test_stops_when_the_loss_is_not_finite():
     def broken(epoch):
         return [(X, Y), (X, Y * math.nan)] + [(X, Y)] * 200

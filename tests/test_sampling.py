@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fdl import InputError
+from fdl.layers import LSTM, Affine, Embedding, Serial
 from fdl.models import gpt
 from fdl.sampling import beam_search, generate, greedy, sample, stream_step, temperature, top_k, top_p
 
@@ -92,6 +93,22 @@ def test_generate_says_when_a_stream_is_too_short_or_none():
     assert inside_jit.tolist() == [[*row, -1, -1, -1] for row in tokens.tolist()]
     with pytest.raises(InputError, match="given a state that forgets every token"):
         generate(of_stream, state, ids[:, 0], 6)
+
+
+@pytest.mark.parametrize("net", [Serial(Embedding(7, 4), LSTM(5), Affine(7)), gpt(7, 6, features=8, heads=2, depth=2)])
+def test_the_step_of_a_stream_is_compiled_once(net, caplog):
+    def write(key):
+        params, state = net.init(key, jnp.array([[3]]))
+        of_stream, stream = stream_step(net, params), net.begin_stream(params, state, batch=1, length=5)
+        found = beam_search(of_stream, stream, 3, 5, beams=1)
+        np.testing.assert_array_equal(found.tokens, generate(of_stream, stream, jnp.array([3]), 5)[0])
+
+    with jax.log_compiles():
+        write(KEY)
+        assert "Finished XLA compilation" in caplog.text
+        caplog.clear()
+        write(jax.random.key(1))
+    assert "Finished XLA compilation" not in caplog.text
 
 
 def test_generate_stops_and_a_prompt_may_end_with_the_stop():

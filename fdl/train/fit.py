@@ -112,13 +112,7 @@ def fit(
         (20, 20, True)
     """
     _check(batches, {"epochs": epochs, "steps": steps}, record_every=record_every, steps_per_call=steps_per_call)
-    if callable(callbacks):
-        raise InputError(f"fit takes a list of callbacks, got a function: write callbacks=[{callbacks!r}]")
-    if validate is not None and _takes_more_than_one(validate):
-        raise InputError(
-            "fit takes validate as a function of the train state alone: "
-            "lambda train_state: evaluate(eval_step, train_state, batches)"
-        )
+    _check_watchers(validate, callbacks)
     check_train_state("fit", train_state)
     run = Fitted(train_state, tuple(history), Position(*map(int, position)))
     step = first_step = int(run.history[-1]["step"]) if run.history else 0
@@ -239,16 +233,6 @@ def _reason(callback: Any, said: Any) -> str | None:
     return said
 
 
-def _takes_more_than_one(function: Any) -> bool:
-    """Whether a function cannot be called with a single argument, as far as it tells."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.default is p.empty for p in parameters if p.kind in by_position) > 1
-
-
 def _before(count: int, end: int | None) -> bool:
     return end is None or count < end
 
@@ -292,3 +276,23 @@ def _check(batches: Any, ends: dict[str, int | None], **counts: int | None) -> N
         for name, number in numbers.items():
             if number is not None:
                 check_count("fit", name, number, least)
+
+
+def _check_watchers(validate: Any, callbacks: Any) -> None:
+    if callable(callbacks):
+        raise InputError(f"fit takes a list of callbacks, got a function: write callbacks=[{callbacks!r}]")
+    if validate is not None and _takes_more_than_one(validate):
+        raise InputError(
+            "fit takes validate as a function of the train state alone: "
+            "lambda train_state: evaluate(eval_step, train_state, batches)"
+        )
+
+
+def _takes_more_than_one(function: Any) -> bool:
+    """Whether a function cannot be called with a single argument, as far as it tells."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.default is p.empty for p in parameters if p.kind in by_position) > 1
