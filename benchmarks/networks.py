@@ -69,17 +69,11 @@ NETWORKS: dict[str, Callable[[int], Workload]] = {
 }
 
 
-def mean_cross_entropy(scores: jax.Array, labels: jax.Array) -> jax.Array:
-    """One loss per example, whatever else there is one score for."""
-    loss = softmax_cross_entropy(scores, labels)
-    return loss.mean(range(1, loss.ndim))
-
-
 def compare(name: str, workload: Workload, seconds: float) -> Measured:
     """Both ways in turn, each going on from its own last step."""
     net, optimizer, batch = workload
     batch = jax.device_put(batch)
-    train_step = make_train_step(supervised(net, mean_cross_entropy), optimizer)
+    train_step = make_train_step(supervised(net, softmax_cross_entropy), optimizer)
     state = init_train_state(net, optimizer, jax.random.key(0), batch[0])
 
     def compile_by(how: Literal["rules", "autodiff"]) -> jax.stages.Compiled:

@@ -13,18 +13,17 @@ arrays, and optax's, where optax is installed; "of one" is their time over that 
 same program differs by where in memory its arrays lie: how much, "adam again" tells.
 """
 
-import argparse
 import functools
 import importlib.util
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from comparison import chosen, options
 from rich.console import Console
 from rich.table import Table
 
@@ -157,18 +156,14 @@ def optax_adam() -> dict[str, Any]:
 
 def main() -> None:
     """Measures, prints, and writes the tables."""
-    parser = argparse.ArgumentParser(description="Time and memory of fdl's optimizers against the speed of memory.")
-    parser.add_argument("words", nargs="*", help="only optimizers whose name contains one of these words")
-    parser.add_argument("--quick", action="store_true", help="small sizes and few repetitions")
-    parser.add_argument("--output", type=Path, default=Path("build/benchmarks"), help="a directory for the tables")
-    options = parser.parse_args()
-    size, seconds = (200_000, 0.2) if options.quick else (20_000_000, 10.0)
+    asked = options("Time and memory of fdl's optimizers against the speed of memory.", "optimizers")
+    size, seconds = (200_000, 0.2) if asked.quick else (20_000_000, 10.0)
 
     copy = Copy(size)
-    chosen = {k: v for k, v in OPTIMIZERS.items() if not options.words or any(word in k for word in options.words)}
+    selected = {name: row for name, row in OPTIMIZERS.items() if chosen(name, asked.words)}
     results = []
     bandwidths = []
-    for name, (optimizer, remembered) in chosen.items():
+    for name, (optimizer, remembered) in selected.items():
         measured, bandwidth = measure([Contestant(name, optimizer, remembered, size, 1)], copy, seconds / 5)
         results += measured
         bandwidths.append(bandwidth)
@@ -189,10 +184,10 @@ def main() -> None:
         console.print(table(compared, bandwidth, f"Adam, all in turn{per_call}", one=compared[0].seconds))
         results += [r._replace(name=r.name + per_call) for r in compared]
 
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "optimizers.txt").write_text(console.export_text())
-    (options.output / "optimizers.json").write_text(json.dumps([r._asdict() for r in results], indent=1))
-    print(f"written to {options.output}")
+    asked.output.mkdir(parents=True, exist_ok=True)
+    (asked.output / "optimizers.txt").write_text(console.export_text())
+    (asked.output / "optimizers.json").write_text(json.dumps([r._asdict() for r in results], indent=1))
+    print(f"written to {asked.output}")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def train(graph, papers, steps, seed):
     def averaged_weights(train_state):
         return train_state._replace(params=averaged(train_state.opt_state))
 
-    net = gcn(int(papers.labels.max()) + 1, HIDDEN, rate=RATE)
+    net = gcn(int(papers.labels.max()) + 1, HIDDEN, dropout=RATE)
     objective = supervised(
         net,
         loss,

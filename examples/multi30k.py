@@ -109,7 +109,7 @@ def main():
     vocabulary = [*SPECIAL, *known]
     ids = {word: i for i, word in enumerate(vocabulary)}
 
-    net = transformer(len(vocabulary), options.features, 4, 4 * options.features, options.depth, rate=0.1)
+    net = transformer(len(vocabulary), options.features, 4, 4 * options.features, options.depth, dropout=0.1)
 
     def objective(params, state, batch, key, train=True):
         source, source_lengths, target, target_lengths = batch

@@ -50,7 +50,7 @@ def main():
     if options.quick:
         validation = validation[:2]
 
-    net = gpt(len(letters), LENGTH, options.width, heads=4, depth=4, rate=0.0)
+    net = gpt(len(letters), LENGTH, options.width, heads=4, depth=4, dropout=0.0)
     objective = supervised(net, softmax_cross_entropy)
     rate = warmup_cosine(PEAK, warmup=options.steps // 20, steps=options.steps, final=PEAK / 10)
     optimizer = chain(clip_by_global_norm(1.0), adamw(rate, b2=0.99, weight_decay=0.1, keep=is_weight))

@@ -78,7 +78,7 @@ def main():
     if options.model == "lstm":
         net = seq2seq(len(letters), len(letters), hidden=64, features=32, readout=64)
     else:
-        net = transformer(len(letters), features=64, heads=4, hidden=128, depth=2, rate=0.0)
+        net = transformer(len(letters), features=64, heads=4, hidden=128, depth=2, dropout=0.0)
 
     def objective(params, state, batch, key, train=True):
         source, lengths, target = batch

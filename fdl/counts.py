@@ -21,8 +21,14 @@ def is_count(value: Any, least: int = 1) -> TypeGuard[int]:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
-def check_count(who: str, name: str, value: Any, least: int = 1) -> None:
-    """Refuses what is not a whole number of at least so many.
+def check_count(who: str, name: str, value: Any, least: int = 1, most: int | None = None, of: str = "") -> None:
+    """Refuses what is not a whole number of at least so many, and of at most so many where there is a most.
+
+    Args:
+        who: the function that complains.
+        name, value: of its argument.
+        least, most: the range, with both ends.
+        of: what there is ``most`` of, such as "the number of examples".
 
     Raises:
         InputError: with the name of the argument.
@@ -33,8 +39,9 @@ def check_count(who: str, name: str, value: Any, least: int = 1) -> None:
             ...
         fdl.errors.InputError: Affine needs features as a whole number of at least 1, got 0
     """
-    if not is_count(value, least):
-        raise InputError(f"{who} needs {name} as a whole number of at least {least}, got {value!r}")
+    if not is_count(value, least) or (most is not None and value > most):
+        to = f"of at least {least}" if most is None else f"from {least} to {most}, {of}"
+        raise InputError(f"{who} needs {name} as a whole number {to}, got {value!r}")
 
 
 def for_each_axis(who: str, name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:

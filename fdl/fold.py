@@ -12,14 +12,13 @@ Source: Jacob et al., "Quantization and training of neural networks for efficien
 (2018), section 3.2.
 """
 
-import copy
 import dataclasses
 from typing import Any
 
 import jax
 
 from fdl.errors import InputError
-from fdl.layer import Layer, Tree
+from fdl.layer import Layer, Tree, fields_of, with_fields
 from fdl.layers.activation import Relu
 from fdl.layers.affine import Affine
 from fdl.layers.batch_norm import BatchNorm
@@ -80,8 +79,7 @@ def _fold(layer: Layer, params: Tree, state: Tree) -> Folded:
         first, second = net.children
         return net, {first: of_conv, second: {}}, {first: {}, second: {}}
     if isinstance(layer, AffineNormRelu):
-        affine = Affine(layer.features, bias=False, w_init=layer.w_init)
-        affine, of_affine = _into(affine, {"w": params["w"]}, BatchNorm(eps=layer.eps), params, state)
+        _, of_affine = _into(layer.affine, {"w": params["w"]}, layer.norm, params, state)
         return AffineRelu(layer.features, w_init=layer.w_init), of_affine, {}
     if isinstance(layer, Wrapper):
         inner, params, state = _fold(layer.layer, params, state)
@@ -107,9 +105,7 @@ def _fold_children(layer: Combinator, params: Tree, state: Tree) -> Folded:
             return (value[0], rebuilt(*value)) if pair else tuple(rebuilt(name, part) for part in value)
         return folded[name][0] if isinstance(value, Layer) and children.get(name) == value else value
 
-    new = copy.copy(layer)
-    for field in dataclasses.fields(layer):
-        object.__setattr__(new, field.name, rebuilt(field.name, getattr(layer, field.name)))
+    new = with_fields(layer, **{name: rebuilt(name, value) for name, value in fields_of(layer).items()})
     if new.children != {name: child for name, (child, _, _) in folded.items()}:
         return layer, params, state  # it makes its children itself, so that they cannot be others
     return new, {name: p for name, (_, p, _) in folded.items()}, {name: s for name, (_, _, s) in folded.items()}
@@ -125,9 +121,7 @@ def _fold_neighbours(layer: Any, params: Tree, state: Tree) -> Folded:
             members[-1] = (before, linear)
         else:
             members.append((name, child))
-    new = copy.copy(layer)
-    object.__setattr__(new, "members", tuple(members))
-    return new, params, state
+    return with_fields(layer, members=tuple(members)), params, state
 
 
 def _fold_stack(layer: Repeat, params: Tree, state: Tree) -> Folded:

@@ -9,6 +9,7 @@ makes layers of layers.
 """
 
 import contextlib
+import copy
 import dataclasses
 import inspect
 import re
@@ -53,7 +54,7 @@ class Layer:
     @property
     def name(self) -> str:
         """What a combinator calls this layer when it is not told otherwise: `BatchNorm` is ``batch_norm``."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower().lstrip("_")
 
     @property
     def children(self) -> "dict[str, Layer]":
@@ -153,6 +154,19 @@ class Layer:
             if (value := getattr(self, field.name)) != field.default
         ]
         return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def fields_of(layer: Layer) -> dict[str, Any]:
+    """The configuration of a layer: the value of each field by its name."""
+    return {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}  # type: ignore[arg-type]
+
+
+def with_fields(layer: Any, /, **values: Any) -> Any:
+    """The layer with other values in these fields; it is not constructed anew, however its `__init__` is called."""
+    new = copy.copy(layer)
+    for name, value in values.items():
+        object.__setattr__(new, name, value)
+    return new
 
 
 @contextlib.contextmanager

@@ -32,6 +32,19 @@ def path_of(keys: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(keys, simple=True, separator=".")
 
 
+def by_layer(tree: Any) -> dict[str, list[Any]]:
+    """The arrays of each layer, which is what holds arrays directly, by its path.
+
+    Example:
+        >>> by_layer({"encoder": {"affine1": {"w": 1.0, "b": 2.0}}, "scale": 3.0})
+        {'encoder.affine1': [2.0, 1.0], '': [3.0]}
+    """
+    layers: dict[str, list[Any]] = {}
+    for keys, leaf in jax.tree.leaves_with_path(tree):
+        layers.setdefault(path_of(keys[:-1]), []).append(leaf)
+    return layers
+
+
 def is_weight(path: str) -> bool:
     """Whether an array is a weight, that is, called ``w``, or ``wx`` and the like where a layer has several.
 

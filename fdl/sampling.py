@@ -75,8 +75,7 @@ def top_k(logits: jax.Array, k: int) -> jax.Array:
         >>> top_k(jnp.array([1.0, 3.0, 2.0]), 2).tolist()
         [-inf, 3.0, 2.0]
     """
-    if not 1 <= k <= logits.shape[-1]:
-        raise InputError(f"top_k needs a k from 1 to {logits.shape[-1]}, the number of tokens, got {k}")
+    check_count("top_k", "k", k, most=logits.shape[-1], of="the number of tokens")
     return jnp.where(_rank(logits) < k, logits, -jnp.inf)
 
 
@@ -224,6 +223,7 @@ def generate(
         >>> tokens.tolist()
         [[3, 4, 5, 6, 7, 8], [6, 7, 8, 8, 8, 8]]
     """
+    check_count("generate", "length", length, least=0)
     keys = None if key is None else split_key("generate", key, length)
     tokens, carry = _run(_generate, step, carry, jnp.asarray(token), keys, stop, length=length, choose=choose)
     if not isinstance(tokens, jax.core.Tracer) and (lost := tokens == jnp.asarray(NONE).astype(tokens.dtype)).any():
@@ -296,7 +296,7 @@ def beam_search(
         length_penalty: a; scores are log p / ((5 + tokens up to stop) / 6)^a, so that a > 0 favours longer ones.
 
     Raises:
-        InputError: for fewer than one beam.
+        InputError: for fewer than one beam, and for a length that is no whole number.
 
     Source: Wu et al. (2016), section 7.
 
@@ -306,6 +306,7 @@ def beam_search(
         >>> found.tokens.tolist(), jnp.exp(found.log_probability).round(3).tolist()  # not what greedy finds
         ([[2, 2], [1, 0]], [0.294, 0.24])
     """
+    check_count("beam_search", "length", length, least=0)
     check_count("beam_search", "beams", beams)
     return _run(_beam_search, step, carry, token, stop, length_penalty, length=length, beams=beams)
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import Literal
 
+from fdl.columns import aligned
 from fdl.errors import InputError
 from fdl.flops import flops_of_jaxpr, parts
 from fdl.layer import Layer, Tree
@@ -97,18 +98,10 @@ class Summary:
         numbers = f"{self.parameters:,}", f"{self.flops:,}"
         sizes = _bytes_text(self.parameter_bytes), _bytes_text(self.output_bytes)
         has_windows = any(max(row.receptive_field or (1,)) > 1 for row in self.rows)
-        return _table([head, *rows, ("total", "", "", *numbers, *sizes, "")], columns=7 + has_windows)
-
-
-def _table(lines: list[tuple[str, ...]], columns: int) -> str:
-    """Text on the left, numbers on the right, and a rule below the first line and above the last."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:columns]
-    head, *body, total = (
-        "  ".join(f"{line[i]:{'<' if i < 3 else '>'}{width}}" for i, width in enumerate(widths)).rstrip()
-        for line in lines
-    )
-    rule = "-" * (sum(widths) + 2 * (columns - 1))
-    return "\n".join([head, rule, *body, rule, total])
+        cells = [row[: 7 + has_windows] for row in (head, *rows, ("total", "", "", *numbers, *sizes, ""))]
+        first, *body, total = aligned(cells, left=3)
+        rule = "-" * max(map(len, (first, *body, total)))
+        return "\n".join([first, rule, *body, rule, total])
 
 
 def summary(layer: Layer, *inputs: Any, train: bool = False) -> Summary:

@@ -175,7 +175,7 @@ class Network(Combinator):
 
     @property
     def name(self) -> str:
-        return self.wiring.__name__
+        return self.wiring.__name__.lstrip("_")
 
     @property
     def children(self) -> dict[str, Layer]:

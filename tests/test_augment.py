@@ -666,6 +666,6 @@ def objective_without_key():
         (objective_without_key, "augment draws at random, and needs a key"),
     ],
 )
-def test_mistakes(call, message):
+def test_bad_input_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()

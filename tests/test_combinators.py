@@ -172,6 +172,6 @@ def test_reshape():
         (lambda: Serial(Affine(3)).apply({"affine1": {"w": jnp.ones((3, 3))}}, {"affine1": {}}, X), "b and w, got w"),
     ],
 )
-def test_mistakes(make, message):
+def test_bad_input_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()

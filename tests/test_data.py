@@ -71,7 +71,7 @@ class TestShuffledBatches:
 
     @pytest.mark.parametrize("size", [0, -1, 11])
     def test_refuses_a_batch_size_that_does_not_fit(self, size):
-        with pytest.raises(InputError, match=f"between 1 and 10.*got {size}"):
+        with pytest.raises(InputError, match=f"from 1 to 10.*got {size}"):
             shuffled_batches((X, LABELS), size, seed=0, epoch=0)
 
     @pytest.mark.parametrize(
@@ -161,9 +161,7 @@ class TestBatches:
             ):
                 use(position)
 
-    @pytest.mark.parametrize(
-        ("size", "seed", "message"), [(0, 0, "between 1 and 10"), (11, 0, "got 11"), (2, -1, "-1")]
-    )
+    @pytest.mark.parametrize(("size", "seed", "message"), [(0, 0, "from 1 to 10"), (11, 0, "got 11"), (2, -1, "-1")])
     def test_refuses_other_settings(self, size, seed, message):
         with pytest.raises(InputError, match=message):
             Batches(LABELS, size, seed=seed)
@@ -297,9 +295,9 @@ class TestKFolds:
         few = np.array([0] * 2 + [1] * 4 + [2, 3, 4])
         assert all((validation == 1).any() for _, validation in k_folds(few, 3, seed=seed, stratify=few))
 
-    @pytest.mark.parametrize("k", [1, 11])
+    @pytest.mark.parametrize("k", [1, 11, 2.5])
     def test_refuses_another_number_of_folds(self, k):
-        with pytest.raises(InputError, match=f"between 2 and 10.*got {k}"):
+        with pytest.raises(InputError, match=f"k as a whole number from 2 to 10, .*, got {k}"):
             k_folds((X, LABELS), k, seed=0)
 
 

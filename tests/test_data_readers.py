@@ -464,6 +464,6 @@ class TestImageFolder:
             image_folder(folder, mode="CMYK")
 
     def test_says_what_to_install(self, folder, monkeypatch):
-        monkeypatch.setitem(sys.modules, "PIL", None)
+        monkeypatch.setitem(sys.modules, "PIL.Image", None)
         with pytest.raises(ImportError, match=r'pip install "fdl\[data\]"'):
             image_folder(folder)

@@ -152,6 +152,6 @@ def test_a_rate_of_zero_draws_nothing(layer):
         (lambda: SpatialDropout(0.5).apply({}, {}, IMAGES, train=True), r"SpatialDropout\(0.5\) draws .* key="),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_compiled(call, message):
+def test_bad_input_is_refused(call, message):
     with pytest.raises(fdl.InputError, match=message):
         call()

@@ -194,11 +194,12 @@ def test_a_wrong_label_is_seen_before_anything_is_compiled():
         (lambda: bootstrap(X, 0, seed=0), "bootstrap needs members as a whole number of at least 1, got 0"),
         (lambda: MemberBatches(X, [[0, 1], [50]], 1, seed=0), "places from 0 to 49, got 50 to 50"),
         (lambda: MemberBatches(X, [[0.5]], 1, seed=0), "a sample is a list of places"),
-        (lambda: MemberBatches(X, [[0, 1], [2]], 2, seed=0), "between 1 and 1, the smallest sample; got 2"),
+        (lambda: MemberBatches(X, [[0, 1], [2]], 2, seed=0), "from 1 to 1, the size of the smallest sample, got 2"),
+        (lambda: MemberBatches(X, [[0, 1]], 1.5, seed=0), "got 1.5"),
         (lambda: MemberBatches(X, [[0, 1]], 1, seed=-1), "seeds and epochs are integers >= 0"),
         (lambda: out_of_fold(Affine(1), {"w": X}, {}, X, [[0]]), r"each of \[50\] members did not see, got 1 lists"),
     ],
 )
-def test_mistakes(do, message):
+def test_bad_input_is_refused(do, message):
     with pytest.raises(InputError, match=message):
         do()

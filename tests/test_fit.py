@@ -258,9 +258,9 @@ def test_a_train_state_can_be_used_once():
         (lambda: confusion_matrix(LOGITS, LABELS, LABELS), "where as booleans"),
         (lambda: confusion_matrix(jnp.zeros((6, 1)), jnp.zeros(6, int)), "confusion_matrix compares classes"),
         (lambda: confusion_matrix(jnp.zeros((2, 3)), [0, 1]), "labels as an array, got a list"),
-        (lambda: top_k_accuracy(LOGITS, LABELS, 4), "k from 1 to 3, the classes, got 4"),
+        (lambda: top_k_accuracy(LOGITS, LABELS, 4), "k as a whole number from 1 to 3, the number of classes, got 4"),
     ],
 )
-def test_mistakes(make, message):
+def test_bad_input_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()

@@ -331,6 +331,6 @@ PAIR = Graph(jnp.ones((2, 3)), senders=jnp.array([0]), receivers=jnp.array([1]))
         ),
     ],
 )  # fmt: skip
-def test_bad_input_is_refused_before_anything_is_compiled(call, message):
+def test_bad_input_is_refused(call, message):
     with pytest.raises(fdl.InputError, match=message):
         call()

@@ -1,4 +1,4 @@
-"""What single layers and losses do beyond the table of cases."""
+"""What single layers do beyond the table of cases."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,6 @@ from fdl.layers import (
     rms_norm,
     softmax,
 )
-from fdl.losses import softmax_cross_entropy
 
 KEY = jax.random.key(0)
 
@@ -92,11 +91,6 @@ def test_a_softmax_of_nothing_is_nothing(rule):
     assert y.shape == pull_back(y)[0].shape == (3, 0)
 
 
-def test_cross_entropy_of_huge_logits_is_exact():
-    logits = jnp.array([[1e4, 0.0], [-1e4, 0.0], [1e30, -1e30]])
-    assert softmax_cross_entropy(logits, jnp.array([1, 0, 0])).tolist() == [1e4, 1e4, 0]
-
-
 LOGITS = jnp.zeros((2, 3))
 X, W = jnp.ones((1, 2, 3)), jnp.ones((3, 3))
 
@@ -126,34 +120,8 @@ X, W = jnp.ones((1, 2, 3)), jnp.ones((3, 3))
             "^q: .* called b and w, got w",
         ),
         (lambda: MultiHeadAttention(1).apply({}, {}, X[0]), r"expects inputs of shape \[N, T, C\], got \[\["),
-        (lambda: softmax_cross_entropy(jnp.zeros((2, 3), int), jnp.array([0, 1])), r"logits .*int32"),
-        (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 3])), r"class ids in \[0, 3\), .* got 3"),
-        (lambda: softmax_cross_entropy(LOGITS, jnp.array([-1, 0])), "got -1"),
-        (lambda: softmax_cross_entropy(LOGITS, jnp.array([0.0, 1.0])), r"got float32 of shape \[2\]"),
-        (lambda: softmax_cross_entropy(LOGITS, jnp.array([[0], [1]])), r"got int32 of shape \[2, 1\]"),
-        (lambda: softmax_cross_entropy(LOGITS, jnp.ones((2, 3), int)), r"got int32 of shape \[2, 3\]"),
-        (lambda: softmax_cross_entropy(LOGITS, jnp.ones(2, bool)), "got bool"),
-        (lambda: softmax_cross_entropy(LOGITS, jnp.ones((2, 4))), r"floats of shape \[2, 3\]; got float32 .* \[2, 4\]"),
-        (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 1]), label_smoothing=1.0), r"label_smoothing in \[0, 1\)"),
-        (lambda: softmax_cross_entropy(LOGITS, jnp.array([0, 1]), where=jnp.ones(2)), "where as booleans"),
-        (lambda: softmax_cross_entropy(jnp.zeros(()), jnp.array(0)), "got a scalar"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_compiled(call, message):
+def test_bad_input_is_refused(call, message):
     with pytest.raises(fdl.InputError, match=message):
         call()
-
-
-def test_ids_are_checked_where_they_can_be_seen():
-    bad = jnp.array([0, 3])
-    with pytest.raises(fdl.InputError):
-        jax.grad(lambda logits: softmax_cross_entropy(logits, bad).sum())(LOGITS)
-    losses = jax.jit(softmax_cross_entropy)(LOGITS, bad)
-    assert jnp.isnan(losses).tolist() == [False, True]
-    assert softmax_cross_entropy(LOGITS, bad, where=jnp.array([True, False]))[1] == 0
-
-
-def test_labels_may_be_constants_in_a_compiled_function():
-    for label in (2, jnp.array(2)):
-        gradient = jax.grad(jax.jit(lambda z, label=label: softmax_cross_entropy(z, label)))(jnp.zeros(4))
-        assert gradient.tolist() == [0.25, 0.25, -0.75, 0.25]

@@ -322,6 +322,6 @@ BAD = {
 
 
 @pytest.mark.parametrize(("call", "message"), BAD.values(), ids=BAD)
-def test_bad_input_is_named(call, message):
+def test_bad_input_is_refused(call, message):
     with pytest.raises(fdl.InputError, match=message):
         call()

@@ -297,7 +297,7 @@ class TestTensorBoard:
         (lambda log: read_log("nowhere"), "nowhere has no run.json"),
     ],
 )
-def test_mistakes(tmp_path, make, message):
+def test_bad_input_is_refused(tmp_path, make, message):
     with pytest.raises(InputError, match=message):
         make(RunLog(tmp_path))
 
@@ -306,7 +306,7 @@ def test_mistakes(tmp_path, make, message):
     ("module", "make"),
     [
         ("tensorboardX", lambda path: TensorBoard(path)),
-        ("PIL", lambda path: RunLog(path).images("a", np.zeros((1, 2, 2)))),
+        ("PIL.Image", lambda path: RunLog(path).images("a", np.zeros((1, 2, 2)))),
     ],
 )
 def test_says_what_to_install(tmp_path, monkeypatch, module, make):

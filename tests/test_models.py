@@ -7,6 +7,7 @@ import pytest
 
 import fdl
 from fdl import InputError
+from fdl.layers import Serial
 from fdl.optim import apply_updates, sgd
 from tests.networks import PUBLISHED, REFUSED, SMALL
 
@@ -52,6 +53,15 @@ def compare(row, params, state, inputs, targets):
     optimizer = sgd(row.rate)
     updates, _ = optimizer.update(ours, optimizer.init(params), params)
     return value, ours, theirs, loss(apply_updates(params, updates))
+
+
+@pytest.mark.parametrize("row", params_of(SMALL))
+def test_a_network_is_a_layer_like_any_other(row):
+    with jax.enable_x64(True):
+        inputs, _ = row.batch(KEY)
+        expected, _ = jax.eval_shape(row.net.init, KEY, *inputs)
+        params, _ = jax.eval_shape(Serial(row.net).init, KEY, *inputs)
+    assert params == {f"{row.net.name}1": expected}
 
 
 @pytest.mark.parametrize("row", params_of(REFUSED))

@@ -147,8 +147,9 @@ def test_zca_is_the_symmetric_root_and_keeps_the_shape():
         (lambda: channel_moments(np.zeros((0, 3))), r"at least one example, got data of shape \[0, 3\]"),
         (lambda: channel_moments(np.zeros(3)), r"images \[N, ..., C\], got \[3\]"),
         (lambda: color_axes(np.zeros(3)), r"images \[N, ..., C\], got \[3\]"),
-        (lambda: fit_pca(X, 7), "from 1 to 6 components, the number of features, got 7"),
+        (lambda: fit_pca(X, 7), "components as a whole number from 1 to 6, the number of features, got 7"),
         (lambda: fit_pca(X, 0), "got 0"),
+        (lambda: fit_pca(X, 1.5), "got 1.5"),
         (lambda: standardise(X, channel_moments(BYTES[..., :1])), r"ends in \[1\], .*got \[200, 3, 2\]"),
         (lambda: unstandardise(X[0], Moments(FITTED.mean, FITTED.mean)), r"ends in \[3, 2\], .*got \[3, 2\]"),
         (lambda: project(BYTES, FITTED), r"project expects examples of shape \[3, 2\], .*\[50, 4, 3, 2\]"),
@@ -156,6 +157,6 @@ def test_zca_is_the_symmetric_root_and_keeps_the_shape():
         (lambda: unwhiten(X, FITTED), r"coordinates along 6 axes, \[N, 6\], got \[200, 3, 2\]"),
     ],
 )
-def test_mistakes(call, message):
+def test_bad_input_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()

@@ -154,7 +154,11 @@ def test_one_beam_is_greedy_and_vmap_is_a_batch():
     ("make", "message"),
     [
         (lambda: temperature(CHAIN, 0.0), "temperature needs a positive, finite t, got 0.0"),
-        (lambda: top_k(CHAIN, 5), "top_k needs a k from 1 to 4, the number of tokens, got 5"),
+        (lambda: top_k(CHAIN, 5), "top_k needs k as a whole number from 1 to 4, the number of tokens, got 5"),
+        (lambda: top_k(CHAIN, 2.5), "got 2.5"),
+        (lambda: top_k(CHAIN, True), "got True"),
+        (lambda: generate(step, jnp.zeros(()), 0, -1), "generate needs length as a whole number of at least 0, got -1"),
+        (lambda: beam_search(step, jnp.zeros(()), 0, 2.5, beams=1), "length as a whole number .* got 2.5"),
         (lambda: top_p(CHAIN, 1.5), r"top_p needs a p in \(0, 1\], got 1.5"),
         (
             lambda: beam_search(step, jnp.zeros(()), 0, 3, beams=0),
@@ -162,6 +166,6 @@ def test_one_beam_is_greedy_and_vmap_is_a_batch():
         ),
     ],
 )
-def test_mistakes(make, message):
+def test_bad_input_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()

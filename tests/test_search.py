@@ -392,6 +392,6 @@ FRESH = [Fitted(None)] * 3
         ),
     ],
 )
-def test_mistakes(do, message):
+def test_bad_input_is_refused(do, message):
     with pytest.raises(InputError, match=message):
         do()

@@ -254,7 +254,7 @@ def test_a_deep_transformer_is_compiled_as_one_block():
     [
         (lambda: MultiHeadAttention(0), "MultiHeadAttention needs heads as a whole number of at least 1, got 0"),
         (lambda: MultiHeadAttention(4, kv_heads=3), "kv_heads that divide 4 heads, got 3"),
-        (lambda: MultiHeadAttention(4, rate=1.0), r"a rate in \[0, 1\), got 1.0"),
+        (lambda: MultiHeadAttention(4, rate=1.0), r"a rate in \[0, 1\), the probability to drop, got 1.0"),
         (lambda: MultiHeadAttention(3).init(KEY, X), "divides 8 features among 3 heads: give a dim"),
         (lambda: MultiHeadAttention(2).init(KEY, X[0]), r"inputs of shape \[N, T, C\], got \[\[5, 8\]\]"),
         (lambda: LearnedPositions(4).init(KEY, X), r"has 4 positions, got x of shape \[2, 5, 8\]"),
@@ -263,6 +263,6 @@ def test_a_deep_transformer_is_compiled_as_one_block():
         (lambda: EncoderBlock(CAUSAL, Affine(7)).init(KEY, X), r"feed_forward must give the shape of x, \[2, 5, 8\]"),
     ],
 )
-def test_mistakes(make, message):
+def test_bad_input_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()

@@ -58,6 +58,6 @@ def test_receptive_field_of_known_networks():
         ({"kernel": 2, "stride": 2, "padding": "VALID_EXACT"}, "leaves 1 of 5 positions over"),
     ],
 )
-def test_mistakes(arguments, message):
+def test_bad_input_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         windows("pool", (5, 6), **arguments)

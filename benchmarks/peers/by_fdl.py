@@ -41,17 +41,11 @@ NETWORKS: dict[str, Callable[[Workload], fdl.Layer]] = {
     "vgg": vgg,
     "resnet": lambda work: resnet(18, work.classes, small_images=True),
     "lstm": lambda work: char_rnn(work.classes, work.width, work.depth),
-    "gpt": lambda work: gpt(work.classes, work.size, work.width, work.width // 32, work.depth, rate=0.0),
+    "gpt": lambda work: gpt(work.classes, work.size, work.width, work.width // 32, work.depth, dropout=0.0),
     "unet": lambda work: unet(work.classes, depth=work.depth, width=work.width, padding="SAME"),
     "head": lambda work: Serial(norm=LayerNorm(), scores=Affine(work.classes, bias=False)),
 }
 OPTIMIZERS = {"adam": optim.adam(1e-3), "momentum": optim.momentum(0.01, 0.9)}
-
-
-def mean_cross_entropy(scores: jax.Array, labels: jax.Array) -> jax.Array:
-    """One loss per example, whatever else there is one score for."""
-    loss = softmax_cross_entropy(scores, labels)
-    return loss.mean(range(1, loss.ndim))
 
 
 def head_objective(net: fdl.Layer) -> Any:
@@ -72,7 +66,7 @@ def step_and_carry(work: Workload, inputs: Any, labels: Any) -> tuple[Any, Any]:
     if work.precision != "float32":
         net = Cast(net, work.precision)
     optimizer = OPTIMIZERS[work.optimizer]
-    objective = head_objective(net) if work.network == "head" else supervised(net, mean_cross_entropy)
+    objective = head_objective(net) if work.network == "head" else supervised(net, softmax_cross_entropy)
     return make_train_step(objective, optimizer), init_train_state(net, optimizer, jax.random.key(0), inputs)
 
 

@@ -1,56 +1,14 @@
 """What is measured: one row per rule and size, in the file of its family, as in tests/cases."""
 
-from rows import (
-    activation,
-    affine,
-    attention,
-    batch_norm,
-    classification,
-    contrastive,
-    conv,
-    cross_entropy,
-    divergence,
-    dropout,
-    embedding,
-    graph,
-    group_norm,
-    layer_norm,
-    linear_cross_entropy,
-    overlap,
-    penalty,
-    pool,
-    recurrent,
-    regression,
-    resize,
-    sandwich,
-)
+import importlib
+import pkgutil
+
 from rows.row import Row, compiled
 
 __all__ = ["Row", "compiled", "every_row"]
 
 FAMILIES = [
-    activation,
-    affine,
-    attention,
-    batch_norm,
-    classification,
-    contrastive,
-    conv,
-    cross_entropy,
-    divergence,
-    dropout,
-    embedding,
-    graph,
-    group_norm,
-    layer_norm,
-    linear_cross_entropy,
-    overlap,
-    penalty,
-    pool,
-    recurrent,
-    regression,
-    resize,
-    sandwich,
+    importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__) if file.name != "row"
 ]
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from fdl.columns import aligned
+
 _NOTE = """\
 note: differences of {} contradict each other and were not used. Either f is at a kink, or it is all
       rounding: constant, or in float32 on its way (by a cast, or from float32 arrays that f closes over:
@@ -64,9 +66,7 @@ class GradientReport:
     def table(self) -> str:
         """The rows, in aligned columns."""
         head = ("rules against JAX's own", "rules against differences", "shape", "differences in", "")
-        cells = [head, *map(_cells, self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return "\n".join("   ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+        return "\n".join(aligned([head, *map(_cells, self.rows)], gap=3))
 
     @property
     def verdict(self) -> str:

@@ -15,7 +15,7 @@ from fdl.data.mnist import mnist, read_idx
 from fdl.data.pca import PCA, color_axes, fit_pca, project, reconstruct
 from fdl.data.prefetch import prefetch
 from fdl.data.preprocess import Moments, channel_moments, feature_moments, mean_image, standardise, unstandardise
-from fdl.data.quality import DataReport, data_report
+from fdl.data.quality import ArrayRow, DataReport, Duplicate, data_report
 from fdl.data.resample import MemberBatches, bootstrap
 from fdl.data.split import k_folds, split
 from fdl.data.text import Vocabulary, next_character_windows, read_text, tiny_shakespeare, vocabulary
@@ -23,10 +23,12 @@ from fdl.data.whitening import unwhiten, whiten, zca_unwhiten, zca_whiten
 
 __all__ = [
     "PCA",
+    "ArrayRow",
     "Batches",
     "DataReport",
     "Dataset",
     "DownloadError",
+    "Duplicate",
     "Epoch",
     "ImageFiles",
     "MemberBatches",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fdl.counts import check_count, is_count
+from fdl.counts import check_count
 from fdl.data.arrays import count, generator, rows
 from fdl.errors import InputError
 
@@ -98,10 +98,7 @@ class Batches:
 
     def __post_init__(self):
         examples = count(self.arrays)
-        if not is_count(self.batch_size) or self.batch_size > examples:
-            raise InputError(
-                f"a batch size must be between 1 and {examples}, the number of examples; got {self.batch_size!r}"
-            )
+        check_count("Batches", "batch_size", self.batch_size, most=examples, of="the number of examples")
         generator(self.seed)
 
     def __repr__(self) -> str:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fdl.extras import imported
+
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """1,797 handwritten digits, scanned and reduced to 8 x 8 pixels.
@@ -19,9 +21,5 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
         >>> images.shape, labels[:5].tolist()
         ((1797, 8, 8), [0, 1, 2, 3, 4])
     """
-    try:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ImportError('the digits come with scikit-learn: pip install "fdl[data]"') from error
-    scans = load_digits()
+    scans = imported("sklearn.datasets", "the digits come with scikit-learn", "data").load_digits()
     return (scans.images / 16).astype(np.float32), scans.target.astype(np.int32)

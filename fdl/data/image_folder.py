@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.extras import imported
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -118,10 +119,7 @@ class ImageFiles:
 
 def _read(path: Path, size: tuple[int, int] | None, mode: str) -> np.ndarray:
     """One image, upright, in its own size or covering and cut to another: [H, W, C]."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ImportError('images are read by Pillow: pip install "fdl[data]"') from error
+    Image, ImageOps = (imported(f"PIL.{part}", "images are read by Pillow", "data") for part in ("Image", "ImageOps"))
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):

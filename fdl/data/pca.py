@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.data.preprocess import centred_blocks, check_numbers, floating
 from fdl.errors import InputError
 from fdl.rule import wide
@@ -60,8 +61,7 @@ def fit_pca(data: Any, components: int | None = None) -> PCA:
     mean, covariance = _covariance(data, each=1)
     features = len(covariance)
     components = features if components is None else components
-    if not 1 <= components <= features:
-        raise InputError(f"fit_pca needs from 1 to {features} components, the number of features, got {components}")
+    check_count("fit_pca", "components", components, most=features, of="the number of features")
     variances, axes = _eigen(covariance)
     return PCA(
         jnp.asarray(mean.reshape(data.shape[1:])),

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fdl.columns import aligned
 from fdl.data.arrays import blocks, count
 from fdl.errors import InputError
 from fdl.paths import path_of
@@ -91,9 +92,7 @@ class DataReport:
 
     def __str__(self) -> str:
         head = ("array", "shape", "dtype", "from", "to", "mean", "std", "classes")
-        cells = [head, *map(_cells, self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        table = ["   ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+        table = aligned([head, *map(_cells, self.rows)], gap=3)
         return "\n".join([*table, *(f"WARNING: {warning}" for warning in self.warnings)])
 
 

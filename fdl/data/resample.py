@@ -86,10 +86,7 @@ class MemberBatches:
                     "the samples and the data do not belong together"
                 )
         smallest = min(map(len, self.samples), default=0)
-        if not 1 <= self.batch_size <= smallest:
-            raise InputError(
-                f"a batch size must be between 1 and {smallest}, the smallest sample; got {self.batch_size}"
-            )
+        check_count("MemberBatches", "batch_size", self.batch_size, most=smallest, of="the size of the smallest sample")
         generator(self.seed)
 
     def __repr__(self) -> str:

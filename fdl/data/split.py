@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.data.arrays import count, generator, subset
 from fdl.errors import InputError
 
@@ -67,8 +68,7 @@ def k_folds(arrays: Any, k: int, *, seed: int, stratify: Any = None) -> Iterator
         [2 4 3] [0 1]
     """
     examples = count(arrays)
-    if not 2 <= k <= examples:
-        raise InputError(f"k_folds needs k between 2 and {examples}, the number of examples; got {k}")
+    check_count("k_folds", "k", k, least=2, most=examples, of="the number of examples")
     parts = _dealt(np.array([len(part) for part in np.array_split(range(examples), k)]), seed, stratify)
     rest = lambda i: np.concatenate([*parts[:i], *parts[i + 1 :]])  # noqa: E731
     return ((subset(arrays, rest(i)), subset(arrays, parts[i])) for i in range(k))

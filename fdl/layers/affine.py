@@ -112,17 +112,17 @@ class Affine(Layer):
     b_init: Initializer = zeros()
 
     def __post_init__(self) -> None:
-        check_count("Affine", "features", self.features)
+        check_count(type(self).__name__, "features", self.features)
         if not isinstance(self.bias, bool):
             raise InputError(
-                f"Affine is given its outputs alone, and bias=True or False, got bias={self.bias!r}: init reads the "
-                "number of inputs off x"
+                f"{type(self).__name__} is given its outputs alone, and bias=True or False, got bias={self.bias!r}: "
+                "init reads the number of inputs off x"
             )
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         if not x.shape:
-            raise InputError("Affine expects x of shape [..., in], got a scalar")
-        w_key, b_key = split_key("Affine", key)
+            raise InputError(f"{type(self).__name__} expects x of shape [..., in], got a scalar")
+        w_key, b_key = split_key(type(self).__name__, key)
         params = {"w": self.w_init(w_key, (x.shape[-1], self.features))}
         if self.bias:
             params["b"] = self.b_init(b_key, (self.features,))

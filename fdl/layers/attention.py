@@ -79,7 +79,7 @@ from fdl.layers.attention_matrices import (
     with_each,
     without_padding,
 )
-from fdl.layers.checks import check_floats
+from fdl.layers.checks import check_floats, check_rate
 from fdl.layers.random_bits import hash_key, threefry
 from fdl.rule import rule, wide
 
@@ -179,8 +179,7 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
         check_floats("attention", bias)
         check_broadcasts("attention", "[N, heads, Tq, Tk]", (n, heads, queries, keys), bias=bias)
     check_lengths("attention", lengths, n, keys, "keys")
-    if not 0 <= rate < 1:
-        raise InputError(f"attention needs a rate in [0, 1), the probability to drop, got {rate}")
+    check_rate("attention", rate)
     if rate and key is None:
         raise InputError(f"attention with rate={rate} draws random numbers: call it with key=jax.random.key(...)")
     if key is not None:

@@ -21,10 +21,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.layers.checks import check_floats
 from fdl.layers.rule_layer import RuleLayer
 from fdl.layers.taps import (
-    check_images,
+    check_pool,
     collected,
     many_taps,
     once,
@@ -86,9 +85,7 @@ def avg_pool(
 
 @avg_pool.validate
 def _(x, window, *, stride, padding, count_padding):
-    check_images("avg_pool", x)
-    pool_windows("avg_pool", jnp.shape(x)[1:-1], window, stride, padding)
-    check_floats("avg_pool", x)
+    check_pool("avg_pool", x, window, stride, padding)
 
 
 @avg_pool.forward

@@ -43,7 +43,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_vectors
+from fdl.layers.checks import check_eps, check_vectors
 from fdl.rule import rule, wide
 
 
@@ -208,8 +208,7 @@ class BatchNorm(Layer):
     def __post_init__(self) -> None:
         if not 0 <= self.momentum < 1:
             raise InputError(f"BatchNorm needs a momentum in [0, 1), got {self.momentum}")
-        if not self.eps > 0:
-            raise InputError(f"BatchNorm needs a positive eps, got {self.eps}")
+        check_eps("BatchNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
         features = x.shape[-1:]

@@ -82,6 +82,38 @@ def check_feature_scale(who: str, x: Any, **vector: Any) -> None:
         )
 
 
+def check_rate(who: str, rate: float) -> None:
+    """Refuses what is no probability to drop.
+
+    Raises:
+        InputError: for a rate outside [0, 1).
+
+    Example:
+        >>> check_rate("Dropout", 1)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: Dropout needs a rate in [0, 1), the probability to drop, got 1
+    """
+    if not 0 <= rate < 1:
+        raise InputError(f"{who} needs a rate in [0, 1), the probability to drop, got {rate}")
+
+
+def check_eps(who: str, eps: float) -> None:
+    """Refuses what does not keep a norm's root away from zero.
+
+    Raises:
+        InputError: for an eps that is not positive.
+
+    Example:
+        >>> check_eps("LayerNorm", 0.0)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: LayerNorm needs a positive eps, got 0.0
+    """
+    if not eps > 0:
+        raise InputError(f"{who} needs a positive eps, got {eps}")
+
+
 def weights_of(layer: Any, params: Any) -> tuple[Any, Any]:
     """w and b among the parameters of a layer that may have a ``bias``; b is None where it has none.
 

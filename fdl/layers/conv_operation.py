@@ -5,19 +5,17 @@ import math
 import jax
 import jax.numpy as jnp
 
+from fdl.layers.conv_arguments import DIMENSION_NUMBERS
 from fdl.rule import wide
 from fdl.slices import slice_at
-
-_SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
 
 
 def operation(x, w, laid, groups):
     """y: x under the window w."""
-    axes = _SPATIAL[len(laid.kernel)]
     return _conv(
         x,
         w,
-        (f"N{axes}C", f"{axes}IO", f"N{axes}C"),
+        DIMENSION_NUMBERS[len(laid.kernel)],
         window_strides=laid.stride,
         padding=laid.padding,
         rhs_dilation=laid.dilation,
@@ -27,13 +25,12 @@ def operation(x, w, laid, groups):
 
 def operation_input_gradient(dy, w, laid, sizes, groups):
     """dx: dy, with its stride written out as zeros, under the mirrored window, channels in and out exchanged."""
-    axes = _SPATIAL[len(laid.kernel)]
     *kernel, ins, outs = w.shape
     exchanged = jnp.swapaxes(_flipped(w).reshape(*kernel, ins, groups, outs // groups), -3, -1)
     return _conv(
         dy,
         exchanged.reshape(*kernel, outs // groups, groups * ins),
-        (f"N{axes}C", f"{axes}IO", f"N{axes}C"),
+        DIMENSION_NUMBERS[len(kernel)],
         window_strides=(1,) * len(kernel),
         padding=_mirrored(laid, sizes),
         lhs_dilation=laid.stride,
@@ -44,7 +41,7 @@ def operation_input_gradient(dy, w, laid, sizes, groups):
 
 def operation_weight_gradient(x, dy, laid, groups):
     """dw: x under a window that is dy, dilation and stride exchanged, batch and channels exchanged."""
-    axes = _SPATIAL[len(laid.kernel)]
+    axes = "DHW"[-len(laid.kernel) :]
     return _conv(
         x,
         dy,
@@ -78,8 +75,7 @@ def weight_gradient_by_chunks(x, dy, laid):
 def _of_chunk(x, dy, laid):
     # XLA exchanges the axes like this by itself, but not in loops, where it would not use its fast kernels.
     x, dy = jnp.swapaxes(x, 0, -1), jnp.moveaxis(dy, 0, -2)
-    axes, seen = _SPATIAL[len(laid.kernel)], list(_seen(laid, x.shape[1:-1]))
-    numbers = f"N{axes}C", f"{axes}IO", f"N{axes}C"
+    numbers, seen = DIMENSION_NUMBERS[len(laid.kernel)], list(_seen(laid, x.shape[1:-1]))
     dw = _conv(x, dy, numbers, window_strides=laid.dilation, padding=seen, rhs_dilation=laid.stride)
     return jnp.moveaxis(dw, 0, -2)
 

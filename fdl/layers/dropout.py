@@ -33,7 +33,7 @@ import numpy as np
 from fdl.errors import InputError
 from fdl.keys import check_key
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_floats
+from fdl.layers.checks import check_floats, check_rate
 from fdl.layers.random_bits import random_bits
 from fdl.rule import rule, wide
 
@@ -207,14 +207,9 @@ def _examples(x, key, rate):
 
 
 def _check(who, x, key, rate):
-    _check_rate(who, rate)
+    check_rate(who, rate)
     check_floats(who, x)
     check_key(who, key)
-
-
-def _check_rate(who, rate):
-    if not 0 <= rate < 1:
-        raise InputError(f"{who} needs a rate in [0, 1), the probability to drop, got {rate}")
 
 
 class Dropout(Layer):
@@ -240,7 +235,7 @@ class Dropout(Layer):
     rate: float
 
     def __post_init__(self) -> None:
-        _check_rate(type(self).__name__, self.rate)
+        check_rate(type(self).__name__, self.rate)
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         if not train or not self.rate:

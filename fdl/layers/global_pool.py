@@ -19,7 +19,7 @@ import numpy as np
 from fdl.errors import InputError
 from fdl.layers.checks import check_floats
 from fdl.layers.rule_layer import RuleLayer
-from fdl.layers.taps import check_images
+from fdl.layers.taps import as_rows, check_images
 from fdl.rule import rule, wide
 
 
@@ -91,7 +91,7 @@ def global_max_pool(x: jax.Array) -> jax.Array:
         >>> global_max_pool(x).tolist(), jax.grad(lambda x: global_max_pool(x).sum())(x).ravel().tolist()
         ([[3.0]], [0.0, 1.0, 0.0])
     """
-    rows = _rows(x)
+    rows = as_rows(x)
     return jnp.take_along_axis(rows, jnp.argmax(rows, axis=1, keepdims=True), axis=1)[:, 0]
 
 
@@ -103,7 +103,7 @@ def _(x):
 @global_max_pool.forward
 def _(x):
     winner = _first_largest(x)
-    y = jnp.take_along_axis(_rows(x), winner[:, None].astype(int), axis=1)[:, 0]
+    y = jnp.take_along_axis(as_rows(x), winner[:, None].astype(int), axis=1)[:, 0]
     return y, (winner, x[..., :0])
 
 
@@ -112,11 +112,6 @@ def _(remembered, dy):
     winner, x = remembered
     # y = x at the winner
     return (jnp.where(_numbers(x) == _at_positions(winner, x), _at_positions(dy, x), 0),)
-
-
-def _rows(x):
-    """All positions as one axis: [N, positions, C]."""
-    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
 
 def _numbers(x):

@@ -42,6 +42,7 @@ from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.layers.activation import leaky_relu
 from fdl.layers.affine import affine
+from fdl.layers.checks import check_rate
 from fdl.layers.dropout import dropout
 from fdl.layers.message_passing import real_rows
 from fdl.layers.scatter import gather_nodes, scatter_sum
@@ -150,8 +151,7 @@ class GraphAttention(Layer):
     def __post_init__(self) -> None:
         check_count("GraphAttention", "features", self.features)
         check_count("GraphAttention", "heads", self.heads)
-        if not 0 <= self.rate < 1:
-            raise InputError(f"GraphAttention needs a rate in [0, 1), got {self.rate}")
+        check_rate("GraphAttention", self.rate)
 
     def init(self, key: jax.Array, graph: Any) -> tuple[Tree, Tree]:
         _check_nodes("GraphAttention", graph)

@@ -33,7 +33,8 @@ import jax.numpy as jnp
 from fdl.counts import check_count, is_count
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_vectors
+from fdl.layers.checks import check_eps, check_vectors
+from fdl.layers.taps import as_rows
 from fdl.rule import rule, wide
 
 
@@ -145,7 +146,7 @@ def _(residuals, dy, *, eps):
 
 def _rows(x):
     """All positions as one axis, in the dtype of sums: [N, S, C]."""
-    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]).astype(wide(x))
+    return as_rows(x).astype(wide(x))
 
 
 def _group_means(values, groups):
@@ -191,8 +192,7 @@ class GroupNorm(Layer):
 
     def __post_init__(self) -> None:
         check_count("GroupNorm", "groups", self.groups)
-        if not self.eps > 0:
-            raise InputError(f"GroupNorm needs a positive eps, got {self.eps}")
+        check_eps("GroupNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
         return {"gamma": jnp.ones(x.shape[-1:]), "beta": jnp.zeros(x.shape[-1:])}, {}
@@ -218,8 +218,7 @@ class InstanceNorm(Layer):
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        if not self.eps > 0:
-            raise InputError(f"InstanceNorm needs a positive eps, got {self.eps}")
+        check_eps("InstanceNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
         return {"gamma": jnp.ones(x.shape[-1:]), "beta": jnp.zeros(x.shape[-1:])}, {}

@@ -84,7 +84,7 @@ def gru(
         >>> hs.shape, bool((hs[:, -1] == h).all())
         ((2, 7, 5), True)
     """
-    hs, (h,) = through_time.plainly(_cell(bh), xs, _states(h0, xs, wx), wx, wh, b, lengths)
+    hs, (h,) = through_time.plainly(_cell(bh), xs, through_time.one_state(h0, xs, wx), wx, wh, b, lengths)
     return hs, h
 
 
@@ -98,7 +98,7 @@ def _(xs, h0, wx, wh, b, *, bh, lengths, remember, block):
 
 @gru.forward
 def _(xs, h0, wx, wh, b, *, bh, lengths, remember, block):
-    states = _states(h0, xs, wx)
+    states = through_time.one_state(h0, xs, wx)
     (hs, (h,)), kept = through_time.forward(_cell(bh), xs, states, wx, wh, b, lengths, remember, block)
     return (hs, h), (bh, kept)
 
@@ -140,10 +140,6 @@ def _back(gates, before, dafter):
     da_u = du * u * (1 - u)
     da_r = da_n * s * r * (1 - r)
     return (da_r, da_u, da_n, da_n * r), (dh * u,)
-
-
-def _states(h0, xs, wx):
-    return (h0.astype(jnp.result_type(xs, wx)),)
 
 
 def gru_step(

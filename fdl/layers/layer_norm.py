@@ -41,7 +41,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_vectors
+from fdl.layers.checks import check_eps, check_vectors
 from fdl.layers.in_groups import group_size, in_groups
 from fdl.rule import rule, wide
 
@@ -209,8 +209,7 @@ class LayerNorm(Layer):
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        if not self.eps > 0:
-            raise InputError(f"LayerNorm needs a positive eps, got {self.eps}")
+        check_eps("LayerNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
         return {"gamma": jnp.ones(x.shape[-1:]), "beta": jnp.zeros(x.shape[-1:])}, {}
@@ -236,8 +235,7 @@ class RMSNorm(Layer):
     eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        if not self.eps > 0:
-            raise InputError(f"RMSNorm needs a positive eps, got {self.eps}")
+        check_eps("RMSNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
         return {"gamma": jnp.ones(x.shape[-1:])}, {}

@@ -37,7 +37,9 @@ from fdl.ids import check_ids
 from fdl.layers.checks import check_floats
 from fdl.layers.rule_layer import RuleLayer
 from fdl.layers.taps import (
+    as_rows,
     check_images,
+    check_pool,
     collected,
     first_inside,
     once,
@@ -94,7 +96,7 @@ def max_pool(
 
 @max_pool.validate
 def _(x, window, *, stride, padding):
-    _check_x("max_pool", x, window, stride, padding)
+    check_pool("max_pool", x, window, stride, padding)
 
 
 @max_pool.forward
@@ -138,7 +140,7 @@ def max_pool_index(
         >>> max_pool_index(x, 2).ravel().tolist()
         [2, 0]
     """
-    _check_x("max_pool_index", x, window, stride, padding)
+    check_pool("max_pool_index", x, window, stride, padding)
     laid = _laid(x, window, stride, padding)
     return _winner(x, laid)
 
@@ -185,13 +187,27 @@ def max_unpool(
     position, exists = _position(index, laid, sizes)
     example, channel = jnp.arange(y.shape[0])[:, None, None], jnp.arange(y.shape[-1])
     x = jnp.zeros((y.shape[0], math.prod(sizes), y.shape[-1]), wide(y))
-    x = x.at[example, _as_rows(position), channel].add(_as_rows(jnp.where(exists, y, 0)))
+    x = x.at[example, as_rows(position), channel].add(as_rows(jnp.where(exists, y, 0)))
     return x.reshape(y.shape[0], *sizes, y.shape[-1]).astype(y.dtype)
 
 
 @max_unpool.validate
 def _(y, index, size, window, *, stride, padding):
-    _check_y(y, index, size, window, stride, padding)
+    check_images("max_unpool", y)
+    check_floats("max_unpool", y)
+    sizes = for_each_axis("max_unpool", "size", size, y.ndim - 2)
+    laid = pool_windows("max_unpool", sizes, window, stride, padding)
+    if laid.output != jnp.shape(y)[1:-1]:
+        raise InputError(
+            f"max_unpool expects y of shape [N, {', '.join(map(str, laid.output))}, C], which is what a pool makes of "
+            f"sizes {list(sizes)} with these windows, got {list(jnp.shape(y))}"
+        )
+    if not jnp.issubdtype(jnp.result_type(index), jnp.integer) or jnp.shape(index) != jnp.shape(y):
+        raise InputError(
+            f"max_unpool expects an index as integers of the shape of y, {list(jnp.shape(y))}, as max_pool_index gives "
+            f"it, got {jnp.result_type(index)} of shape {list(jnp.shape(index))}"
+        )
+    check_ids("max_unpool", index, math.prod(laid.kernel))
 
 
 @max_unpool.forward
@@ -206,7 +222,7 @@ def _(index, dx, *, size, window, stride, padding):
     laid = _laid(dx, window, stride, padding)
     position, exists = _position(index, laid, dx.shape[1:-1])
     # x[position] = y
-    dy = jnp.take_along_axis(_as_rows(dx), _as_rows(position), axis=1).reshape(index.shape)
+    dy = jnp.take_along_axis(as_rows(dx), as_rows(position), axis=1).reshape(index.shape)
     return jnp.where(exists, dy, 0), None
 
 
@@ -220,10 +236,6 @@ def _position(index, laid, sizes):
         exists = exists & (along >= 0) & (along < n)
         position = position * n + along
     return jnp.where(exists, position, 0), exists
-
-
-def _as_rows(x):
-    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
 
 def _laid(x, window, stride, padding):
@@ -267,30 +279,6 @@ def _placed(values, index, laid, sizes):
         return jnp.where(index == number, values, 0)
 
     return collected(term, laid, sizes, index, values.astype(wide(values))).astype(values.dtype)
-
-
-def _check_x(who, x, window, stride, padding):
-    check_images(who, x)
-    pool_windows(who, jnp.shape(x)[1:-1], window, stride, padding)
-    check_floats(who, x)
-
-
-def _check_y(y, index, size, window, stride, padding):
-    check_images("max_unpool", y)
-    check_floats("max_unpool", y)
-    sizes = for_each_axis("max_unpool", "size", size, y.ndim - 2)
-    laid = pool_windows("max_unpool", sizes, window, stride, padding)
-    if laid.output != jnp.shape(y)[1:-1]:
-        raise InputError(
-            f"max_unpool expects y of shape [N, {', '.join(map(str, laid.output))}, C], which is what a pool makes of "
-            f"sizes {list(sizes)} with these windows, got {list(jnp.shape(y))}"
-        )
-    if not jnp.issubdtype(jnp.result_type(index), jnp.integer) or jnp.shape(index) != jnp.shape(y):
-        raise InputError(
-            f"max_unpool expects an index as integers of the shape of y, {list(jnp.shape(y))}, as max_pool_index gives "
-            f"it, got {jnp.result_type(index)} of shape {list(jnp.shape(index))}"
-        )
-    check_ids("max_unpool", index, math.prod(laid.kernel))
 
 
 class MaxPool(RuleLayer):

@@ -101,4 +101,4 @@ class Maxout(RuleLayer):
     pieces: int
 
     def __post_init__(self) -> None:
-        check_count("maxout", "pieces", self.pieces)
+        check_count("Maxout", "pieces", self.pieces)

@@ -15,8 +15,6 @@ Source: Gal and Ghahramani, "Dropout as a Bayesian approximation: representing m
 learning" (2016).
 """
 
-import copy
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +23,7 @@ import jax
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.keys import split_key
-from fdl.layer import Layer, Tree
+from fdl.layer import Layer, Tree, fields_of, with_fields
 from fdl.layers.dropout import Dropout
 from fdl.layers.ensemble import mean_and_spread
 
@@ -109,7 +107,4 @@ def _rebuilt(value: Any, change: Callable[[Layer], Layer]) -> Any:
         return tuple(_rebuilt(part, change) for part in value)
     if not isinstance(value, Layer):
         return value
-    rebuilt = copy.copy(value)
-    for field in dataclasses.fields(value):  # type: ignore[arg-type]
-        object.__setattr__(rebuilt, field.name, _rebuilt(getattr(value, field.name), change))
-    return change(rebuilt)
+    return change(with_fields(value, **{name: _rebuilt(own, change) for name, own in fields_of(value).items()}))

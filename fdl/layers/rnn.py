@@ -70,7 +70,7 @@ def rnn(
         >>> hs.ravel().tolist(), h.tolist()
         ([1.0, 2.0, 3.0], [[3.0]])
     """
-    hs, (h,) = through_time.plainly(CELLS[activation], xs, _states(h0, xs, wx), wx, wh, b, lengths)
+    hs, (h,) = through_time.plainly(CELLS[activation], xs, through_time.one_state(h0, xs, wx), wx, wh, b, lengths)
     return hs, h
 
 
@@ -82,8 +82,8 @@ def _(xs, h0, wx, wh, b, *, lengths, activation, block):
 
 @rnn.forward
 def _(xs, h0, wx, wh, b, *, lengths, activation, block):
-    cell, states, remember = CELLS[activation], _states(h0, xs, wx), what_output_does_not_tell(xs, wx, wh, b)
-    (hs, (h,)), kept = through_time.forward(cell, xs, states, wx, wh, b, lengths, remember, block)
+    states, remember = through_time.one_state(h0, xs, wx), what_output_does_not_tell(xs, wx, wh, b)
+    (hs, (h,)), kept = through_time.forward(CELLS[activation], xs, states, wx, wh, b, lengths, remember, block)
     return (hs, h), kept
 
 
@@ -96,10 +96,6 @@ def _(kept, upstream, *, activation, block):
     d = through_time.backward(CELLS[activation], kept, dhs, (dh,), block)
     (dh0,) = d.states
     return d.xs, dh0, d.wx, d.wh, d.b, None
-
-
-def _states(h0, xs, wx):
-    return (h0.astype(jnp.result_type(xs, wx)),)
 
 
 def _tanh(a, q):

@@ -179,19 +179,21 @@ class AffineNormRelu(Layer):
     w_init: Initializer = he_normal()
 
     def __post_init__(self) -> None:
-        self._affine, self._norm  # which refuse what is out of range  # noqa: B018
+        self.affine, self.norm  # which refuse what is out of range  # noqa: B018
 
     @property
-    def _affine(self) -> Affine:
+    def affine(self) -> Affine:
+        """Its map, as a layer by itself."""
         return Affine(self.features, bias=False, w_init=self.w_init)
 
     @property
-    def _norm(self) -> BatchNorm:
+    def norm(self) -> BatchNorm:
+        """Its norm, as a layer by itself."""
         return BatchNorm(self.momentum, self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        params, _ = self._affine.init(key, x)
-        norm_params, state = self._norm.init(key, jax.ShapeDtypeStruct((*x.shape[:-1], self.features), x.dtype))
+        params, _ = self.affine.init(key, x)
+        norm_params, state = self.norm.init(key, jax.ShapeDtypeStruct((*x.shape[:-1], self.features), x.dtype))
         return params | norm_params, state
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
@@ -200,4 +202,4 @@ class AffineNormRelu(Layer):
             n = batch_norm_inference(affine(x, w), gamma, beta, state["mean"], state["var"], eps=self.eps)
             return relu(n), state
         y, mean, var = affine_norm_relu(x, w, gamma, beta, eps=self.eps)
-        return y, self._norm.averaged("AffineNormRelu", state, y, mean, var)
+        return y, self.norm.averaged("AffineNormRelu", state, y, mean, var)

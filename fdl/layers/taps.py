@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.layers.checks import check_floats
 from fdl.windows import Padding, Windows, windows
 
 
@@ -70,6 +71,22 @@ def check_images(who: str, x: Any) -> None:
         raise InputError(
             f"{who} expects x of shape [N, *spatial, C] with 1 to 3 spatial axes, got {list(jnp.shape(x))}"
         )
+
+
+def check_pool(who: str, x: Any, window: Any, stride: Any, padding: Any) -> None:
+    """Refuses images, and windows on them, of which no pool can be made.
+
+    Raises:
+        InputError: as `check_images`, `pool_windows` and `fdl.layers.checks.check_floats`.
+    """
+    check_images(who, x)
+    pool_windows(who, jnp.shape(x)[1:-1], window, stride, padding)
+    check_floats(who, x)
+
+
+def as_rows(x: jax.Array) -> jax.Array:
+    """All positions of images [N, *spatial, C] as one axis: [N, positions, C]."""
+    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
 
 def padded(x: jax.Array, laid: Windows, fill: float) -> tuple[jax.Array, Windows]:

@@ -252,10 +252,14 @@ def check_recurrence(
             )
     for array in (xs, wx, wh, b, *states.values()):
         check_floats(who, array)
-    chosen = block is not None or kernel  # a convolution has no rows of which some 250 are enough
-    if chosen:
+    if block is not None or kernel:  # a convolution has no rows of which some 250 are enough
         check_count(who, "block", block)
     check_lengths(who, lengths, x_shape[0], x_shape[1], "steps")
+
+
+def one_state(h0: jax.Array, xs: jax.Array, wx: jax.Array) -> tuple[jax.Array]:
+    """What a recurrence begins with whose only state is h, in the dtype of its steps."""
+    return (h0.astype(jnp.result_type(xs, wx)),)
 
 
 def check_remember(who: str, remember: str) -> None:

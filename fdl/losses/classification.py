@@ -28,11 +28,12 @@ import numpy as np
 
 from fdl.errors import InputError
 from fdl.losses.arguments import (
-    check_floats,
-    check_ids,
+    check_alike,
+    check_labels,
     check_range,
     check_where,
     valid,
+    widened,
     without_masked,
 )
 from fdl.rule import rule, wide
@@ -62,14 +63,14 @@ def sigmoid_cross_entropy(logits: jax.Array, targets: jax.Array, *, where: jax.A
         >>> sigmoid_cross_entropy(jnp.array([0.0, 1e4]), jnp.array([1.0, 0.0])).round(4).tolist()
         [0.6931, 10000.0]
     """
-    z, t = _scores(logits, targets, where)
+    z, t = widened(where, logits, targets)
     loss = jax.nn.softplus(z) - t * z
     return _unmasked(loss, where).astype(logits.dtype)
 
 
 @sigmoid_cross_entropy.validate
 def _(logits, targets, *, where):
-    check_floats("sigmoid_cross_entropy", logits=logits, targets=targets)
+    check_alike("sigmoid_cross_entropy", logits=logits, targets=targets)
     check_where("sigmoid_cross_entropy", where, jnp.shape(logits))
     if isinstance(targets, jax.core.Tracer) or isinstance(where, jax.core.Tracer):
         return
@@ -90,15 +91,10 @@ def _(logits, targets, *, where):
 @sigmoid_cross_entropy.backward
 def _(residuals, dloss):
     logits, targets, where = residuals
-    z, t = _scores(logits, targets, where)
+    z, t = widened(where, logits, targets)
     dloss = _unmasked(dloss, where)
     # loss = softplus(z) - t z
     return (jax.nn.sigmoid(z) - t) * dloss, -z * dloss, None
-
-
-def _scores(logits, targets, where):
-    dtype = wide(logits, targets)
-    return without_masked(where, logits.astype(dtype), targets.astype(dtype))
 
 
 def _unmasked(values, where):
@@ -141,9 +137,9 @@ def _(scores, labels, margin, *, where):
     if not jnp.shape(scores):
         raise InputError("hinge expects scores of shape [..., C], got a scalar")
     *shape, classes = jnp.shape(scores)
-    check_floats("hinge", scores=scores)
+    check_alike("hinge", scores=scores)
     check_where("hinge", where, tuple(shape))
-    check_ids("hinge", labels, tuple(shape), f"scores {list(jnp.shape(scores))}")
+    check_labels("hinge", labels, tuple(shape), f"scores {list(jnp.shape(scores))}")
     check_range("hinge", labels, where, classes)
 
 

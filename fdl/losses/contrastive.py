@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.losses.arguments import check_floats
+from fdl.losses.arguments import check_alike
 from fdl.rule import rule, wide
 
 
@@ -73,7 +73,7 @@ def nt_xent(first: jax.Array, second: jax.Array, *, temperature: float = 0.5) ->
 def _(first, second, *, temperature):
     if jnp.ndim(first) != 2:
         raise InputError(f"nt_xent expects projections of shape [N, D], got {list(jnp.shape(first))}")
-    check_floats("nt_xent", first=first, second=second)
+    check_alike("nt_xent", first=first, second=second)
     if not temperature > 0:
         raise InputError(f"nt_xent needs a temperature > 0, got {temperature}")
 

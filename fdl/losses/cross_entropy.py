@@ -34,10 +34,11 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.losses.arguments import (
     are_ids,
-    check_floats,
+    check_alike,
     check_range,
     check_smoothing,
     check_where,
+    peak_and_total,
     valid,
     without_masked,
 )
@@ -89,7 +90,7 @@ def _(logits, labels, *, label_smoothing, where, class_weights):
     shape, classes = jnp.shape(logits)[:-1], jnp.shape(logits)[-1:]
     if not classes:
         raise InputError("softmax_cross_entropy expects logits of shape [..., C], got a scalar")
-    check_floats("softmax_cross_entropy", logits=logits)
+    check_alike("softmax_cross_entropy", logits=logits)
     check_smoothing("softmax_cross_entropy", label_smoothing)
     check_where("softmax_cross_entropy", where, shape)
     if class_weights is not None and (
@@ -113,8 +114,7 @@ def _(logits, labels, *, label_smoothing, where, class_weights):
 @softmax_cross_entropy.forward
 def _(logits, labels, *, label_smoothing, where, class_weights):
     z, known, weights = _wide(logits, labels, where, class_weights)
-    peak = jax.lax.stop_gradient(z.max(-1))  # lse does not depend on it
-    total = jnp.exp(z - peak[..., None]).sum(-1)
+    peak, total = peak_and_total(z)
     loss = _loss(z, known, where, weights, peak + jnp.log(total), label_smoothing)
     return loss.astype(logits.dtype), (logits, labels, where, class_weights, peak, total)
 

@@ -30,16 +30,16 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.losses.arguments import check_floats, check_where, without_masked
-from fdl.rule import rule, wide
+from fdl.losses.arguments import check_alike, check_where, peak_and_total, widened
+from fdl.rule import rule
 
 
-def _check_pair(name, where, **pair):
-    check_floats(name, **pair)
+def _check_pair(who, where, **pair):
+    check_alike(who, **pair)
     first, shape = next((key, jnp.shape(value)) for key, value in pair.items())
     if not shape:
-        raise InputError(f"{name} expects {first} with at least one axis, got a scalar: the last axis is summed over")
-    check_where(name, where, shape[:-1])
+        raise InputError(f"{who} expects {first} with at least one axis, got a scalar: the last axis is summed over")
+    check_where(who, where, shape[:-1])
 
 
 @rule
@@ -70,7 +70,7 @@ def kl_divergence(p_logits: jax.Array, q_logits: jax.Array, *, where: jax.Array 
         >>> float(kl_divergence(jnp.log(p), jnp.log(q)))
         0.6931
     """
-    a, c = _logits(p_logits, q_logits, where)
+    a, c = widened(where, p_logits, q_logits)  # masked ones are both uniform, at divergence 0
     log_p, log_q = jax.nn.log_softmax(a), jax.nn.log_softmax(c)
     return _mean_ratio(jnp.exp(log_p), log_p - log_q).astype(q_logits.dtype)
 
@@ -82,8 +82,8 @@ def _(p_logits, q_logits, *, where):
 
 @kl_divergence.forward
 def _(p_logits, q_logits, *, where):
-    a, c = _logits(p_logits, q_logits, where)
-    (peak_a, total_a), (peak_c, total_c) = sums = _peak_and_total(a), _peak_and_total(c)
+    a, c = widened(where, p_logits, q_logits)
+    (peak_a, total_a), (peak_c, total_c) = sums = peak_and_total(a), peak_and_total(c)
     shift = peak_a - peak_c + jnp.log(total_a / total_c)  # lse(a) - lse(c)
     p = jnp.exp(a - peak_a[..., None])  # times total_a
     divergence = _mean_ratio(p, a - c - shift[..., None]) / total_a
@@ -93,23 +93,12 @@ def _(p_logits, q_logits, *, where):
 @kl_divergence.backward
 def _(residuals, dloss):
     p_logits, q_logits, where, ((peak_a, total_a), (peak_c, total_c)), mean = residuals
-    a, c = _logits(p_logits, q_logits, where)
+    a, c = widened(where, p_logits, q_logits)
     p, q = jnp.exp(a - peak_a[..., None]), jnp.exp(c - peak_c[..., None])  # times total_a, and total_c
     dp, dq = (dloss / total_a)[..., None], (dloss / total_c)[..., None]
     # divergence = sum p (a - c) - shift, and mean = sum p (a - c)
     da = jnp.where(p == 0, 0, p * (a - (c + mean[..., None]))) * dp
     return da, q * dq - p * dp, None
-
-
-def _logits(p_logits, q_logits, where):
-    """In the dtype of the sums. Where they are masked, both are uniform, at divergence 0."""
-    dtype = wide(p_logits, q_logits)
-    return without_masked(where, p_logits.astype(dtype), q_logits.astype(dtype))
-
-
-def _peak_and_total(z):
-    peak = jax.lax.stop_gradient(z.max(-1))  # the softmax does not depend on it
-    return peak, jnp.exp(z - peak[..., None]).sum(-1)
 
 
 def _mean_ratio(p, log_ratio):
@@ -141,7 +130,7 @@ def gaussian_kl(mean: jax.Array, log_var: jax.Array, *, where: jax.Array | None 
         >>> gaussian_kl(jnp.array([[0.0, 0.0], [2.0, 1.0]]), jnp.zeros((2, 2))).tolist()
         [0.0, 2.5]
     """
-    m, v = _moments(mean, log_var, where)
+    m, v = widened(where, mean, log_var)  # masked ones are the standard normal's, at divergence 0
     return (0.5 * (m * m + jnp.expm1(v) - v).sum(-1)).astype(mean.dtype)
 
 
@@ -152,20 +141,15 @@ def _(mean, log_var, *, where):
 
 @gaussian_kl.forward
 def _(mean, log_var, *, where):
-    m, v = _moments(mean, log_var, where)
+    m, v = widened(where, mean, log_var)
     loss = 0.5 * ((m * m).sum(-1) + (jnp.expm1(v) - v).sum(-1))
     return loss.astype(mean.dtype), (mean, log_var, where)
 
 
 @gaussian_kl.backward
 def _(residuals, dloss):
-    m, v = jax.lax.optimization_barrier(_moments(*residuals))  # or XLA keeps expm1(v) from the forward pass
+    mean, log_var, where = residuals
+    m, v = jax.lax.optimization_barrier(widened(where, mean, log_var))  # or XLA keeps expm1(v) from the forward pass
     dloss = dloss[..., None]
     # loss = 0.5 sum (m^2 + e^v - 1 - v)
     return m * dloss, 0.5 * jnp.expm1(v) * dloss, None
-
-
-def _moments(mean, log_var, where):
-    """In the dtype of the sums. Where they are masked, they are the standard normal's, at divergence 0."""
-    dtype = wide(mean, log_var)
-    return without_masked(where, mean.astype(dtype), log_var.astype(dtype))

@@ -37,8 +37,8 @@ import jax.numpy as jnp
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.losses.arguments import (
-    check_floats,
-    check_ids,
+    check_alike,
+    check_labels,
     check_range,
     check_smoothing,
     check_where,
@@ -104,21 +104,23 @@ def linear_softmax_cross_entropy(
 
 @linear_softmax_cross_entropy.validate
 def _(x, w, b, labels, *, label_smoothing, where, block):
-    name, x_shape, w_shape = "linear_softmax_cross_entropy", jnp.shape(x), jnp.shape(w)
+    who, x_shape, w_shape = "linear_softmax_cross_entropy", jnp.shape(x), jnp.shape(w)
     if not x_shape or len(w_shape) != 2 or x_shape[-1] != w_shape[0]:
         raise InputError(
-            f"{name} expects x of shape [..., D] and w of shape [D, V], got {list(x_shape)} and {list(w_shape)}: "
+            f"{who} expects x of shape [..., D] and w of shape [D, V], got {list(x_shape)} and {list(w_shape)}: "
             "the last axis of x must have as many features as w has rows"
         )
     if b is not None and jnp.shape(b) != w_shape[1:]:
-        raise InputError(f"{name} expects b of shape [{w_shape[1]}], got {list(jnp.shape(b))}")
-    for floats in ({"x": x}, {"w": w}, {"b": b} if b is not None else {"x": x}):
-        check_floats(name, **floats)
-    check_count(name, "block", block)
-    check_smoothing(name, label_smoothing)
-    check_where(name, where, x_shape[:-1])
-    check_ids(name, labels, x_shape[:-1], f"x {list(x_shape)}")
-    check_range(name, labels, where, w_shape[1])
+        raise InputError(f"{who} expects b of shape [{w_shape[1]}], got {list(jnp.shape(b))}")
+    check_alike(who, x=x)
+    check_alike(who, w=w)
+    if b is not None:
+        check_alike(who, b=b)
+    check_count(who, "block", block)
+    check_smoothing(who, label_smoothing)
+    check_where(who, where, x_shape[:-1])
+    check_labels(who, labels, x_shape[:-1], f"x {list(x_shape)}")
+    check_range(who, labels, where, w_shape[1])
 
 
 @linear_softmax_cross_entropy.forward

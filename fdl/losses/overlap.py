@@ -26,8 +26,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.losses.arguments import check_floats, check_where, without_masked
-from fdl.rule import rule, wide
+from fdl.losses.arguments import check_alike, check_where, widened
+from fdl.rule import rule
 
 
 @rule(static=["smooth"])
@@ -64,7 +64,7 @@ def dice(
         >>> dice(truth, truth).tolist(), dice(1 - truth, truth).round(3).tolist()
         ([[0.0, 0.0]], [[0.941, 0.941]])
     """
-    p, t = _masks(probabilities, targets, where)
+    p, t = widened(where, probabilities, targets)
     loss = 1 - (2 * _sum(p * t) + smooth) / (_sum(p * p) + _sum(t * t) + smooth)
     return loss.astype(probabilities.dtype)
 
@@ -74,7 +74,7 @@ def _(probabilities, targets, *, smooth, where):
     shape = jnp.shape(probabilities)
     if len(shape) < 2:
         raise InputError(f"dice expects probabilities of shape [N, *spatial, C], got {list(shape)}")
-    check_floats("dice", probabilities=probabilities, targets=targets)
+    check_alike("dice", probabilities=probabilities, targets=targets)
     check_where("dice", where, shape[:-1])
     if not smooth > 0:
         raise InputError(f"dice needs smooth > 0, got {smooth}: an empty image would divide zero by zero")
@@ -82,7 +82,7 @@ def _(probabilities, targets, *, smooth, where):
 
 @dice.forward
 def _(probabilities, targets, *, smooth, where):
-    p, t = _masks(probabilities, targets, where)
+    p, t = widened(where, probabilities, targets)
     error, shared = _sum(jnp.square(p - t)), 2 * _sum(p * t) + smooth
     return (error / (error + shared)).astype(probabilities.dtype), (probabilities, targets, where, error, shared)
 
@@ -90,17 +90,12 @@ def _(probabilities, targets, *, smooth, where):
 @dice.backward
 def _(residuals, dloss, *, smooth):
     probabilities, targets, where, error, shared = residuals
-    p, t = _masks(probabilities, targets, where)
+    p, t = widened(where, probabilities, targets)
     size = error + shared
     # loss = L = 1 - D = error / size      dp = 2 / size (D (p - t) - L t)      dt = 2 / size (D (t - p) - L p)
     of_difference, of_other = (_everywhere(2 * dloss * (number / size) / size, p) for number in (shared, error))
     derror = (p - t) * of_difference
     return derror - t * of_other, -derror - p * of_other, None
-
-
-def _masks(probabilities, targets, where):
-    dtype = wide(probabilities, targets)
-    return without_masked(where, probabilities.astype(dtype), targets.astype(dtype))
 
 
 def _sum(values):

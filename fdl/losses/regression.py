@@ -21,19 +21,18 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.losses.arguments import check_floats, check_where, without_masked
-from fdl.rule import rule, wide
+from fdl.losses.arguments import check_alike, check_where, widened
+from fdl.rule import rule
 
 
 def _error(predictions, targets, where):
-    dtype = wide(predictions, targets)
-    p, t = without_masked(where, predictions.astype(dtype), targets.astype(dtype))
+    p, t = widened(where, predictions, targets)
     return p - t
 
 
-def _check_elements(name, predictions, targets, where):
-    check_floats(name, predictions=predictions, targets=targets)
-    check_where(name, where, jnp.shape(predictions))
+def _check_elements(who, predictions, targets, where):
+    check_alike(who, predictions=predictions, targets=targets)
+    check_where(who, where, jnp.shape(predictions))
 
 
 @rule

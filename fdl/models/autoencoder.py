@@ -24,6 +24,7 @@ from typing import Any
 from fdl.errors import InputError
 from fdl.layer import Layer
 from fdl.layers import Affine, Conv, ConvTranspose, Flatten, Relu, Reshape, Serial, network
+from fdl.models.arguments import check_shape
 from fdl.wiring import Net
 
 
@@ -61,8 +62,7 @@ def autoencoder(
         >>> jax.eval_shape(encoder.apply, params["encoder"], state["encoder"], images)[0].shape
         (5, 30)
     """
-    if not shape or min(shape) < 1:
-        raise InputError(f"autoencoder needs the shape of one example, such as (28, 28, 1), got {tuple(shape)}")
+    check_shape("autoencoder", shape)
     into = [layer for width in hidden for layer in (Affine(width), activation)]
     out = [layer for width in reversed(hidden) for layer in (Affine(width), activation)]
     return Serial(

@@ -42,7 +42,8 @@ from fdl.layers import (
     affine,
     feed_forward,
 )
-from fdl.wiring import Net, Network
+from fdl.models.arguments import check_heads
+from fdl.wiring import Net, network
 
 W_INIT: Initializer = truncated_normal(0.02)
 NORM = LayerNorm(1e-12)
@@ -56,7 +57,7 @@ def bert(
     depth: int = 12,
     *,
     segments: int = 2,
-    rate: float = 0.1,
+    dropout: float = 0.1,
 ) -> Layer:
     """The encoder; the defaults are the base model.
 
@@ -67,7 +68,7 @@ def bert(
         heads: how many attentions are side by side; a divisor of ``features``.
         depth: how many blocks there are, n.
         segments: how many kinds of parts a text has, such as question and answer.
-        rate: of dropout on the embeddings, on attention weights, and on what each sublayer adds.
+        dropout: the probability to drop, on the embeddings, on attention weights, and on what each sublayer adds.
 
     Returns:
         A layer from (ids [N, T], segments [N, T] or None, lengths [N] or None) to hidden states [N, T, C]. Without
@@ -86,19 +87,17 @@ def bert(
         >>> sum(w.size for w in jax.tree.leaves(params))
         108891648
     """
-    if features % heads:
-        raise InputError(f"bert divides its features among its heads, got {features} features and {heads} heads")
-    attention = MultiHeadAttention(heads, rate=rate, w_init=W_INIT)
+    check_heads("bert", features, heads)
+    attention = MultiHeadAttention(heads, rate=dropout, w_init=W_INIT)
     mlp = feed_forward(features, 4 * features, w_init=W_INIT)
-    members = {
-        "embedding": Embedding(vocabulary, features, w_init=W_INIT),
-        "positions": LearnedPositions(length, w_init=W_INIT),
-        "segments": Embedding(segments, features, w_init=W_INIT),
-        "norm": NORM,
-        "dropout": Dropout(rate),
-        "blocks": Repeat(EncoderBlock(attention, mlp, NORM, norm_first=False, rate=rate), depth),
-    }
-    return Network(_encode, tuple(members.items()))
+    return network(
+        embedding=Embedding(vocabulary, features, w_init=W_INIT),
+        positions=LearnedPositions(length, w_init=W_INIT),
+        segments=Embedding(segments, features, w_init=W_INIT),
+        norm=NORM,
+        dropout=Dropout(dropout),
+        blocks=Repeat(EncoderBlock(attention, mlp, NORM, norm_first=False, rate=dropout), depth),
+    )(_encode)
 
 
 def _encode(net: Net, ids: Any, segments: Any = None, lengths: Any = None) -> Any:
@@ -135,8 +134,7 @@ def bert_masked(encoder: Layer, vocabulary: int = 30_522, features: int = 768) -
         109514298
     """
     transform = Serial(Affine(features, w_init=W_INIT), Gelu(), NORM)
-    members = {"encoder": encoder, "transform": transform, "scores": _TiedScores(vocabulary)}
-    return Network(_fill_in, tuple(members.items()))
+    return network(encoder=encoder, transform=transform, scores=_TiedScores(vocabulary))(_fill_in)
 
 
 def _fill_in(net: Net, *inputs: Any) -> Any:
@@ -158,14 +156,14 @@ class _TiedScores(Layer):
         return affine(x, table.T, params["b"]), state
 
 
-def bert_classifier(encoder: Layer, classes: int, features: int = 768, *, rate: float = 0.1) -> Layer:
+def bert_classifier(encoder: Layer, classes: int, features: int = 768, *, dropout: float = 0.1) -> Layer:
     """The encoder with a head that tells classes of texts by what stands at the first place.
 
     Args:
         encoder: from `bert`, usually trained as part of `bert_masked`.
         classes: how many there are, K.
         features: of the encoder, C.
-        rate: of dropout in front of the scores.
+        dropout: the probability to drop, in front of the scores.
 
     Returns:
         A layer from what the encoder takes to scores [N, K].
@@ -179,13 +177,12 @@ def bert_classifier(encoder: Layer, classes: int, features: int = 768, *, rate: 
         >>> sum(w.size for w in jax.tree.leaves(params))
         109483778
     """
-    members = {
-        "encoder": encoder,
-        "pooler": Serial(Affine(features, w_init=W_INIT), Tanh()),
-        "dropout": Dropout(rate),
-        "scores": Affine(classes, w_init=W_INIT),
-    }
-    return Network(_classify, tuple(members.items()))
+    return network(
+        encoder=encoder,
+        pooler=Serial(Affine(features, w_init=W_INIT), Tanh()),
+        dropout=Dropout(dropout),
+        scores=Affine(classes, w_init=W_INIT),
+    )(_classify)
 
 
 def _classify(net: Net, *inputs: Any) -> Any:

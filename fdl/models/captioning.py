@@ -55,16 +55,15 @@ def captioner(
         >>> sum(w.size for w in jax.tree.leaves(params))
         2609644
     """
-    members = {
-        "start": Affine(hidden, w_init=glorot_uniform()),
-        "embedding": Embedding(vocabulary, features),
-        "recurrent": cell(hidden),
-        "scores": Affine(vocabulary, w_init=glorot_uniform()),
-    }
-    return Captioner(tuple(members.items()))
+    return Captioner(
+        start=Affine(hidden, w_init=glorot_uniform()),
+        embedding=Embedding(vocabulary, features),
+        recurrent=cell(hidden),
+        scores=Affine(vocabulary, w_init=glorot_uniform()),
+    )
 
 
-class Captioner(EncoderDecoder):
+class Captioner(EncoderDecoder, init=False):
     """What `captioner` makes."""
 
     def encoding(self, net: Net, source: Any, lengths: Any = None) -> Any:

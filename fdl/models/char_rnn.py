@@ -33,7 +33,7 @@ def char_rnn(
     *,
     cell: Callable[[int], Layer] = LSTM,
     features: int | None = None,
-    rate: float = 0.0,
+    dropout: float = 0.0,
 ) -> Layer:
     """A recurrent language model, of characters or of words.
 
@@ -43,7 +43,7 @@ def char_rnn(
         depth: how many recurrent layers there are.
         cell: what makes a layer of a number of units: `RNN`, `LSTM` or `GRU`.
         features: of the vector for each character; as many as units if None.
-        rate: of dropout on what goes into each layer, and into the scores.
+        dropout: the probability to drop, on what goes into each layer, and into the scores.
 
     Returns:
         A layer from ids [N, T] to scores [N, T, vocabulary].
@@ -62,10 +62,10 @@ def char_rnn(
         427585
     """
     width = hidden if features is None else features
-    dropout = {"dropout": Dropout(rate)} if rate else {}
+    last = {"dropout": Dropout(dropout)} if dropout else {}
     return Serial(
         embedding=Embedding(vocabulary, width),
-        recurrent=recurrent_stack(cell, hidden, depth, rate),
-        **dropout,
+        recurrent=recurrent_stack(cell, hidden, depth, dropout),
+        **last,
         scores=Affine(vocabulary),
     )

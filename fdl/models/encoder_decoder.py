@@ -21,17 +21,18 @@ import jax
 import jax.numpy as jnp
 
 from fdl.layer import Layer, Tree
+from fdl.layers import Serial
 from fdl.sampling import generate, greedy, stream_step
 from fdl.wiring import Combinator, Net
 
 
-class EncoderDecoder(Combinator):
+class EncoderDecoder(Serial, init=False):
     """A network from (source, target, lengths=None) to scores, whose wiring is in three parts.
 
     A subclass says how its layers are wired in `encoding`, `decoding` and `scoring`. Lengths [N] are the sources'.
 
     Args:
-        members: the layers with their names, as pairs.
+        layers: by name.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -44,12 +45,6 @@ class EncoderDecoder(Combinator):
         >>> context.shape, hidden.shape
         ((2, 7, 16), (2, 5, 16))
     """
-
-    members: tuple[tuple[str, Layer], ...]
-
-    @property
-    def children(self) -> dict[str, Layer]:
-        return dict(self.members)
 
     def encoding(self, net: Net, source: Any, lengths: Any = None) -> Any:
         """Computes the context, any pytree of arrays, by calling the children of ``net``."""
@@ -113,9 +108,6 @@ class EncoderDecoder(Combinator):
         step = stream_step(self.decode, params, context, lengths)
         words, _ = generate(step, stream, begin, length, key=key, choose=choose, stop=stop)
         return words
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={layer!r}' for name, layer in self.members)})"
 
 
 class _Part(Combinator):

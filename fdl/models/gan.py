@@ -30,11 +30,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fdl.errors import InputError
 from fdl.initializers import uniform
 from fdl.layer import Layer
 from fdl.layers import Affine, AffineRelu, Dropout, Flatten, Maxout, Reshape, Serial, Sigmoid
 from fdl.losses import sigmoid_cross_entropy, squared_error
+from fdl.models.arguments import check_shape
 
 
 class AdversarialLoss(NamedTuple):
@@ -110,8 +110,7 @@ def gan_generator(shape: Sequence[int], hidden: Sequence[int] = (1200, 1200)) ->
         >>> sum(w.size for w in jax.tree.leaves(params))
         2503984
     """
-    if not shape or min(shape) < 1:
-        raise InputError(f"gan_generator needs the shape of one example, such as (28, 28, 1), got {tuple(shape)}")
+    check_shape("gan_generator", shape)
     start = uniform(0.05)
     layers = [AffineRelu(width, w_init=start) for width in hidden]
     return Serial(*layers, Affine(math.prod(shape), w_init=start), Sigmoid(), Reshape(tuple(shape)))

@@ -24,7 +24,7 @@ from fdl.layers import Dropout, Elu, GraphAttention, NodeFeatures, OnNodes, Seri
 
 
 def gat(
-    classes: int, hidden: int = 8, *, heads: int = 8, out_heads: int = 1, depth: int = 2, rate: float = 0.6
+    classes: int, hidden: int = 8, *, heads: int = 8, out_heads: int = 1, depth: int = 2, dropout: float = 0.6
 ) -> Layer:
     """A graph attention network that gives scores for each node.
 
@@ -34,7 +34,7 @@ def gat(
         heads: how many there are in a hidden layer; their features stand side by side.
         out_heads: how many there are in the last layer; their scores are averaged.
         depth: how many layers, each of which looks one edge further.
-        rate: the probability to drop a feature of a node in front of each layer, and a weight of attention.
+        dropout: the probability to drop a feature of a node in front of each layer, and a weight of attention.
 
     Returns:
         A layer from a `fdl.graphs.Graph` with nodes [N, F] to scores [N, classes]. Nodes listen to the senders of the
@@ -57,6 +57,6 @@ def gat(
     check_count("gat", "depth", depth)
     layers: list[Layer] = []
     for _ in range(depth - 1):
-        layers += [OnNodes(Dropout(rate)), GraphAttention(hidden, heads, rate=rate), OnNodes(Elu())]
-    last = GraphAttention(classes, out_heads, concat=False, rate=rate)
-    return Serial(*layers, OnNodes(Dropout(rate)), last, NodeFeatures())
+        layers += [OnNodes(Dropout(dropout)), GraphAttention(hidden, heads, rate=dropout), OnNodes(Elu())]
+    last = GraphAttention(classes, out_heads, concat=False, rate=dropout)
+    return Serial(*layers, OnNodes(Dropout(dropout)), last, NodeFeatures())

@@ -23,14 +23,14 @@ from fdl.layer import Layer
 from fdl.layers import Dropout, GraphConv, NodeFeatures, OnNodes, Relu, Serial
 
 
-def gcn(classes: int, hidden: int = 16, *, depth: int = 2, rate: float = 0.5) -> Layer:
+def gcn(classes: int, hidden: int = 16, *, depth: int = 2, dropout: float = 0.5) -> Layer:
     """A graph convolutional network that gives scores for each node.
 
     Args:
         classes: how many scores each node gets.
         hidden: how many features a node has between the layers.
         depth: how many layers, each of which looks one edge further.
-        rate: the probability to drop a feature of a node in front of each layer.
+        dropout: the probability to drop a feature of a node in front of each layer.
 
     Returns:
         A layer from a `fdl.graphs.Graph` with nodes [N, F], undirected (`fdl.graphs.make_undirected`), to scores
@@ -53,5 +53,5 @@ def gcn(classes: int, hidden: int = 16, *, depth: int = 2, rate: float = 0.5) ->
     check_count("gcn", "depth", depth)
     layers: list[Layer] = []
     for _ in range(depth - 1):
-        layers += [OnNodes(Dropout(rate)), GraphConv(hidden), OnNodes(Relu())]
-    return Serial(*layers, OnNodes(Dropout(rate)), GraphConv(classes), NodeFeatures())
+        layers += [OnNodes(Dropout(dropout)), GraphConv(hidden), OnNodes(Relu())]
+    return Serial(*layers, OnNodes(Dropout(dropout)), GraphConv(classes), NodeFeatures())

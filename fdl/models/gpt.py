@@ -29,7 +29,6 @@ unsupervised multitask learners" (2019): GPT-2, of 124, 355, 774 and 1,558 milli
 import math
 from typing import Any
 
-from fdl.errors import InputError
 from fdl.initializers import normal
 from fdl.layers import (
     Dropout,
@@ -43,6 +42,7 @@ from fdl.layers import (
     affine,
     feed_forward,
 )
+from fdl.models.arguments import check_heads
 from fdl.wiring import Net
 
 
@@ -53,7 +53,7 @@ def gpt(
     heads: int = 12,
     depth: int = 12,
     *,
-    rate: float = 0.1,
+    dropout: float = 0.1,
 ) -> "GPT":
     """A language model like GPT-2; the defaults are its smallest size.
 
@@ -63,7 +63,7 @@ def gpt(
         features: of the vector for each word.
         heads: how many attentions are side by side; a divisor of ``features``.
         depth: how many blocks there are, n.
-        rate: of dropout on the embeddings, on attention weights, and on what each sublayer adds.
+        dropout: the probability to drop, on the embeddings, on attention weights, and on what each sublayer adds.
 
     Returns:
         A layer from ids [N, T] to scores [N, T, V]: those at t are for the word after t.
@@ -81,16 +81,15 @@ def gpt(
         >>> sum(w.size for w in jax.tree.leaves(params))
         124439808
     """
-    if features % heads:
-        raise InputError(f"gpt divides its features among its heads, got {features} features and {heads} heads")
+    check_heads("gpt", features, heads)
     first, last = normal(0.02), normal(0.02 / math.sqrt(2 * max(depth, 1)))
-    attention = MultiHeadAttention(heads, causal=True, rate=rate, w_init=first, out_init=last)
+    attention = MultiHeadAttention(heads, causal=True, rate=dropout, w_init=first, out_init=last)
     mlp = feed_forward(features, 4 * features, w_init=first, out_init=last)
     return GPT(
         embedding=Embedding(vocabulary, features, w_init=first),
         positions=LearnedPositions(length, w_init=first),
-        dropout=Dropout(rate),
-        blocks=Repeat(EncoderBlock(attention, mlp, rate=rate), depth),
+        dropout=Dropout(dropout),
+        blocks=Repeat(EncoderBlock(attention, mlp, rate=dropout), depth),
         norm=LayerNorm(),
     )
 

@@ -25,7 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.counts import is_count
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.ids import check_ids
 from fdl.layers import one_hot
@@ -64,10 +64,8 @@ def nearest_neighbours(x: jax.Array, memory: jax.Array, k: int, *, block: int = 
             f"nearest_neighbours compares queries [N, ...] with a memory of the same features, got {list(x_shape)} "
             f"and {list(m_shape)}: a single query is x[None]"
         )
-    for name, number, most in (("k", k, m_shape[0]), ("block", block, None)):
-        if not is_count(number) or (most is not None and number > most):
-            to = f"from 1 to {most}, the size of the memory" if most is not None else "of at least 1"
-            raise InputError(f"nearest_neighbours needs a {name} {to}, got {number!r}")
+    check_count("nearest_neighbours", "k", k, most=m_shape[0], of="the size of the memory")
+    check_count("nearest_neighbours", "block", block)
     return _nearest(jnp.asarray(x), jnp.asarray(memory), k, min(block, m_shape[0]))
 
 

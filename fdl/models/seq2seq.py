@@ -55,7 +55,7 @@ def seq2seq(
     *,
     features: int = 620,
     readout: int = 500,
-    rate: float = 0.0,
+    dropout: float = 0.0,
 ) -> EncoderDecoder:
     """An encoder-decoder of LSTMs with additive attention; the defaults are the sizes of the paper.
 
@@ -64,7 +64,7 @@ def seq2seq(
         hidden: how many units the decoder has, and the encoder in each direction, and the attention compares.
         features: of the vector for each word.
         readout: the width of the maxout layer between the decoder and the scores.
-        rate: of dropout on the words' vectors and in front of the scores.
+        dropout: the probability to drop, on the words' vectors and in front of the scores.
 
     Returns:
         A layer from (source [N, S], target [N, T], lengths of the sources [N] or None) to scores
@@ -83,20 +83,19 @@ def seq2seq(
         >>> sum(w.size for w in jax.tree.leaves(params))
         87305000
     """
-    members = {
-        "source_embedding": Embedding(source_vocabulary, features),
-        "target_embedding": Embedding(target_vocabulary, features),
-        "dropout": Dropout(rate),
-        "encoder": Bidirectional(LSTM(hidden)),
-        "start": Affine(hidden),
-        "decoder": AttendingLSTM(hidden),
-        "readout": Serial(Affine(2 * readout), Maxout(2), Dropout(rate)),
-        "scores": Affine(target_vocabulary),
-    }
-    return Seq2Seq(tuple(members.items()))
+    return Seq2Seq(
+        source_embedding=Embedding(source_vocabulary, features),
+        target_embedding=Embedding(target_vocabulary, features),
+        dropout=Dropout(dropout),
+        encoder=Bidirectional(LSTM(hidden)),
+        start=Affine(hidden),
+        decoder=AttendingLSTM(hidden),
+        readout=Serial(Affine(2 * readout), Maxout(2), Dropout(dropout)),
+        scores=Affine(target_vocabulary),
+    )
 
 
-class Seq2Seq(EncoderDecoder):
+class Seq2Seq(EncoderDecoder, init=False):
     """What `seq2seq` makes."""
 
     def encoding(self, net: Net, source: Any, lengths: Any = None) -> Any:

@@ -20,7 +20,7 @@ from typing import Any
 from fdl.layer import Layer
 from fdl.layers import LSTM, Affine, Bidirectional, Embedding
 from fdl.models.recurrent_stack import recurrent_stack
-from fdl.wiring import Net, Network
+from fdl.wiring import Net, network
 
 
 def tagger(
@@ -31,7 +31,7 @@ def tagger(
     *,
     cell: Callable[[int], Layer] = LSTM,
     features: int = 50,
-    rate: float = 0.0,
+    dropout: float = 0.0,
 ) -> Layer:
     """A bidirectional recurrent network that labels each word of a sequence.
 
@@ -42,7 +42,7 @@ def tagger(
         depth: how many layers of two directions there are.
         cell: what makes a layer of a number of units: `RNN`, `LSTM` or `GRU`.
         features: of the vector for each word.
-        rate: of dropout on what goes into each layer.
+        dropout: the probability to drop, on what goes into each layer.
 
     Returns:
         A layer from (ids [N, T], lengths [N] or None) to scores [N, T, labels].
@@ -59,12 +59,11 @@ def tagger(
         >>> sum(w.size for w in jax.tree.leaves(params))
         1347809
     """
-    members = {
-        "embedding": Embedding(vocabulary, features),
-        "recurrent": recurrent_stack(lambda hidden: Bidirectional(cell(hidden)), hidden, depth, rate),
-        "scores": Affine(labels),
-    }
-    return Network(_tag, tuple(members.items()))
+    return network(
+        embedding=Embedding(vocabulary, features),
+        recurrent=recurrent_stack(lambda hidden: Bidirectional(cell(hidden)), hidden, depth, dropout),
+        scores=Affine(labels),
+    )(_tag)
 
 
 def _tag(net: Net, ids: Any, lengths: Any = None) -> Any:

@@ -29,7 +29,6 @@ Source: Vaswani et al., "Attention is all you need" (2017).
 import math
 from typing import Any
 
-from fdl.errors import InputError
 from fdl.initializers import glorot_uniform, normal
 from fdl.layers import (
     DecoderBlock,
@@ -44,6 +43,7 @@ from fdl.layers import (
     affine,
     feed_forward,
 )
+from fdl.models.arguments import check_heads
 from fdl.models.encoder_decoder import EncoderDecoder
 from fdl.wiring import Net
 
@@ -55,7 +55,7 @@ def transformer(
     hidden: int = 2048,
     depth: int = 6,
     *,
-    rate: float = 0.1,
+    dropout: float = 0.1,
 ) -> EncoderDecoder:
     """The encoder-decoder of 2017; the defaults are its base model.
 
@@ -65,7 +65,7 @@ def transformer(
         heads: how many attentions are side by side; a divisor of ``features``.
         hidden: the width of the feed-forward networks.
         depth: how many blocks the encoder has, and the decoder.
-        rate: of dropout on what each sublayer adds, and on embeddings with their positions.
+        dropout: the probability to drop, on what each sublayer adds, and on embeddings with their positions.
 
     Returns:
         A layer from (source [N, S], target [N, T], lengths of the sources [N] or None) to scores [N, T, vocabulary]:
@@ -83,22 +83,20 @@ def transformer(
         >>> sum(w.size for w in jax.tree.leaves(params))
         63082496
     """
-    if features % heads:
-        raise InputError(f"transformer divides its features among its heads, got {features} features and {heads} heads")
+    check_heads("transformer", features, heads)
     attention, causal = MultiHeadAttention(heads), MultiHeadAttention(heads, causal=True)
     mlp = feed_forward(features, hidden, Relu(), w_init=glorot_uniform())
-    around: dict[str, Any] = {"norm": LayerNorm(1e-6), "norm_first": False, "rate": rate}
-    members = {
-        "embedding": Embedding(vocabulary, features, w_init=normal(features**-0.5)),
-        "positions": PositionalEncoding(),
-        "dropout": Dropout(rate),
-        "encoder": Repeat(EncoderBlock(attention, mlp, **around), depth),
-        "decoder": Repeat(DecoderBlock(causal, attention, mlp, **around), depth),
-    }
-    return Transformer(tuple(members.items()))
+    around: dict[str, Any] = {"norm": LayerNorm(1e-6), "norm_first": False, "rate": dropout}
+    return Transformer(
+        embedding=Embedding(vocabulary, features, w_init=normal(features**-0.5)),
+        positions=PositionalEncoding(),
+        dropout=Dropout(dropout),
+        encoder=Repeat(EncoderBlock(attention, mlp, **around), depth),
+        decoder=Repeat(DecoderBlock(causal, attention, mlp, **around), depth),
+    )
 
 
-class Transformer(EncoderDecoder):
+class Transformer(EncoderDecoder, init=False):
     """What `transformer` makes."""
 
     def encoding(self, net: Net, source: Any, lengths: Any = None) -> Any:

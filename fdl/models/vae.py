@@ -26,11 +26,11 @@ from typing import Any
 
 import jax
 
-from fdl.errors import InputError
 from fdl.initializers import lecun_normal
 from fdl.layer import Layer
 from fdl.layers import Affine, Flatten, GaussianSample, Reshape, Serial, Tanh, network
 from fdl.losses import gaussian_kl, sigmoid_cross_entropy
+from fdl.models.arguments import check_shape
 from fdl.wiring import Net
 
 
@@ -64,8 +64,7 @@ def vae(
         >>> sum(w.size for w in jax.tree.leaves(params))
         815824
     """
-    if not shape or min(shape) < 1:
-        raise InputError(f"vae needs the shape of one example, such as (28, 28, 1), got {tuple(shape)}")
+    check_shape("vae", shape)
     into = [layer for width in hidden for layer in (_affine(width), activation)]
     out = [layer for width in reversed(hidden) for layer in (_affine(width), activation)]
     decoder = Serial(*out, _affine(math.prod(shape)), Reshape(tuple(shape)))

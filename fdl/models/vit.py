@@ -34,7 +34,8 @@ from fdl.layers import (
     Repeat,
     feed_forward,
 )
-from fdl.wiring import Combinator, Net, Network
+from fdl.models.arguments import check_heads
+from fdl.wiring import Combinator, Net, network
 
 
 def vit(
@@ -45,7 +46,7 @@ def vit(
     heads: int = 12,
     depth: int = 12,
     *,
-    rate: float = 0.0,
+    dropout: float = 0.0,
 ) -> Layer:
     """A vision transformer; the defaults are ViT-B/16.
 
@@ -56,7 +57,7 @@ def vit(
         features: of the vector for each patch.
         heads: how many attentions are side by side; a divisor of ``features``.
         depth: how many blocks there are, n.
-        rate: of dropout on what each sublayer adds, inside the mlp, and on patches with their positions.
+        dropout: the probability to drop, on what each sublayer adds, inside the mlp, and on patches with positions.
 
     Returns:
         A layer from images [N, size, size, C] to scores [N, classes].
@@ -76,20 +77,18 @@ def vit(
     """
     if size % patch:
         raise InputError(f"vit cuts images into whole patches, got images of {size} and patches of {patch}")
-    if features % heads:
-        raise InputError(f"vit divides its features among its heads, got {features} features and {heads} heads")
+    check_heads("vit", features, heads)
     patches = (size // patch) ** 2
-    mlp = feed_forward(features, 4 * features, rate=rate, w_init=glorot_uniform())
-    members = {
-        "patches": _Patches(size, patch, features),
-        "class_token": _ClassToken(),
-        "positions": LearnedPositions(patches + 1),
-        "dropout": Dropout(rate),
-        "blocks": Repeat(EncoderBlock(MultiHeadAttention(heads), mlp, LayerNorm(1e-6), rate=rate), depth),
-        "norm": LayerNorm(1e-6),
-        "scores": Affine(classes, w_init=truncated_normal(0.02)),
-    }
-    return Network(_classify, tuple(members.items()))
+    mlp = feed_forward(features, 4 * features, rate=dropout, w_init=glorot_uniform())
+    return network(
+        patches=_Patches(size, patch, features),
+        class_token=_ClassToken(),
+        positions=LearnedPositions(patches + 1),
+        dropout=Dropout(dropout),
+        blocks=Repeat(EncoderBlock(MultiHeadAttention(heads), mlp, LayerNorm(1e-6), rate=dropout), depth),
+        norm=LayerNorm(1e-6),
+        scores=Affine(classes, w_init=truncated_normal(0.02)),
+    )(_classify)
 
 
 def _classify(net: Net, images: Any) -> Any:

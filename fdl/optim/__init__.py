@@ -15,7 +15,7 @@ from fdl.optim.gauss_newton import gauss_newton
 from fdl.optim.hyperparameters import Hyperparameter, Schedule, hyperparameters
 from fdl.optim.layerwise import lamb, lars
 from fdl.optim.levenberg_marquardt import levenberg, levenberg_marquardt
-from fdl.optim.line_search import backtracking, fixed_step, line_search, strong_wolfe
+from fdl.optim.line_search import LineSearchResult, backtracking, fixed_step, line_search, strong_wolfe
 from fdl.optim.lion import lion
 from fdl.optim.minimize import least_squares, minimize
 from fdl.optim.monitor import update_ratio
@@ -44,6 +44,7 @@ from fdl.optim.schedules import (
 
 __all__ = [
     "Hyperparameter",
+    "LineSearchResult",
     "Optimizer",
     "Schedule",
     "Solution",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fdl.counts import check_count
 from fdl.optim.optimizer import Optimizer, update_with
-from fdl.optim.trees import check_floats, check_gradients, either
+from fdl.optim.trees import check_floats, check_gradients, either, zeros_of
 from fdl.rule import wide
 
 
@@ -63,11 +63,6 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
         return either(parts == steps, step, wait, total, opt_state.inner)
 
     return Optimizer(init, update)
-
-
-def zeros_of(tree: Any) -> Any:
-    """Zeros of the shapes and dtypes of a tree."""
-    return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), tree)
 
 
 def _zeros(params: Any) -> Any:

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.hyperparameters import POSITIVE, Hyperparameter, Hyperparameters, recorded
-from fdl.optim.layerwise import length
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.recurrence import per_parameter
-from fdl.optim.trees import check_gradients
+from fdl.optim.trees import check_gradients, length
 from fdl.rule import wide
 
 

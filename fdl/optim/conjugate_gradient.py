@@ -79,7 +79,7 @@ class conjugate_gradient(Descent):
             raise InputError(f"conjugate_gradient needs beta as one of {', '.join(BETAS)}, got {self.beta!r}")
 
     def init(self, problem: Objective, point: Point) -> CGState:
-        return CGState(-point.gradient, 1 / jnp.maximum(1, norm(point.gradient)))
+        return CGState(-point.gradient, point.first_scale)
 
     def direction(self, problem: Objective, point: Point, state: CGState) -> Direction:
         return Direction(state.p, state.alpha)

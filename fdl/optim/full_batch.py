@@ -138,7 +138,7 @@ def solve(
 
     def body(now: _Progress) -> _Progress:
         step = method.step(problem, now.point, now.state)
-        finite = _is_finite(step.point) & jnp.isfinite(norm(step.move))
+        finite = step.point.is_finite & jnp.isfinite(norm(step.move))
         iterations = now.iterations + 1
         stop = _first(
             (~finite, Stop.NON_FINITE),
@@ -156,7 +156,7 @@ def solve(
     start = problem.at(x)
     state = method.init(problem, start)
     stop = _first(
-        (~_is_finite(start), Stop.NON_FINITE),
+        (~start.is_finite, Stop.NON_FINITE),
         (is_stationary(start) & method.is_minimum(state), Stop.GRADIENT),
         (jnp.asarray(max_iterations) <= 0, Stop.MAX_ITERATIONS),
     )
@@ -166,10 +166,6 @@ def solve(
     return Solution(
         to_params(point.x), point.value, largest(point.gradient), last.iterations, last.evaluations, last.stop
     )
-
-
-def _is_finite(point: Point) -> jax.Array:
-    return jnp.isfinite(point.value) & jnp.isfinite(point.gradient).all()
 
 
 def _first(*tests: tuple[jax.Array, Stop]) -> jax.Array:

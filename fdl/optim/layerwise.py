@@ -7,14 +7,13 @@ whole array. Where |w| or |u| is zero, u is taken as it is.
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from fdl.optim.adam import ONES, adam_direction, averages
 from fdl.optim.hyperparameters import DECAY, NOT_NEGATIVE, POSITIVE, Hyperparameter, Hyperparameters
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.recurrence import decayed, per_parameter
-from fdl.optim.trees import either
+from fdl.optim.trees import length
 from fdl.paths import Keep
 
 
@@ -130,24 +129,6 @@ def lamb(
         return -h.learning_rate * direction, m, v
 
     return per_parameter(recurrence, values, slots=["mean", "square"], ones=ONES, uses_params=True, keep=keep)
-
-
-def length(a: jax.Array) -> jax.Array:
-    """The Euclidean length of an array; where its squares overflow or vanish, from shares of the largest component.
-
-    Example:
-        >>> float(length(jnp.array([3.0, 4.0]))), round(float(length(jnp.array([3e-30, 4e-30]))) * 1e30, 4)
-        (5.0, 5.0)
-    """
-
-    def robust(a: jax.Array) -> jax.Array:
-        largest = jnp.max(jnp.abs(a), initial=0)
-        unit = jnp.where(largest > 0, largest, 1)
-        return largest * jnp.sqrt(jnp.sum(jnp.square(a / unit)))
-
-    total = jnp.vdot(a, a)  # on CPU a product runs on all cores, and a sum on one
-    is_usual = jnp.isfinite(total) & (total > jnp.finfo(a.dtype).tiny / jnp.finfo(a.dtype).eps)
-    return either(is_usual, lambda _: jnp.sqrt(total), robust, a)
 
 
 def _as_long(step: Any, now: Any, wanted: Any) -> Any:

@@ -83,7 +83,7 @@ class _Damped(LeastSquaresMethod):
         trial = problem.at(point.x + h)
         r, r1 = linear.r, problem.residual(trial.x)
         ratio = dot(r - r1, r + r1) / (dot(Jh, Jh) + 2 * mu * dot(Dh, Dh))
-        is_taken = (ratio > 0) & jnp.isfinite(trial.value) & jnp.isfinite(trial.gradient).all()
+        is_taken = (ratio > 0) & trial.is_finite
         softer = Damping(mu * jnp.maximum(1 / 3, 1 - (2 * ratio - 1) ** 3), jnp.full_like(nu, 2), D)
         harder = Damping(mu * nu, 2 * nu, D)
         evaluations, failed = jnp.int32(1), jnp.bool_(False)

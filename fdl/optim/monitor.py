@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fdl.optim.clip import global_norm
 from fdl.optim.trees import check_gradients
-from fdl.paths import path_of
+from fdl.paths import by_layer
 
 
 def update_ratio(updates: Any, params: Any) -> dict[str, jax.Array]:
@@ -33,13 +33,9 @@ def update_ratio(updates: Any, params: Any) -> dict[str, jax.Array]:
         {'affine1': 0.1}
     """
     check_gradients("update_ratio", updates, params)
-    layers: dict[str, tuple[list[Any], list[Any]]] = {}
-    for (keys, u), w in zip(jax.tree.leaves_with_path(updates), jax.tree.leaves(params), strict=True):
-        of_layer = layers.setdefault(path_of(keys[:-1]), ([], []))
-        of_layer[0].append(u)
-        of_layer[1].append(w)
+    weights = by_layer(params)
 
     def ratio(u: jax.Array, w: jax.Array) -> jax.Array:
         return jnp.where(u == 0, 0, u / w)
 
-    return {path: ratio(global_norm(us), global_norm(ws)) for path, (us, ws) in layers.items()}
+    return {path: ratio(global_norm(us), global_norm(weights[path])) for path, us in by_layer(updates).items()}

@@ -25,9 +25,9 @@ from fdl.errors import InputError
 from fdl.optim.adam import adamw
 from fdl.optim.combine import Rest, grouped
 from fdl.optim.hyperparameters import DECAY, NOT_NEGATIVE, Hyperparameter, Hyperparameters
-from fdl.optim.layerwise import length
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.recurrence import decayed, per_parameter
+from fdl.optim.trees import length
 from fdl.paths import Keep, is_weight, matcher, path_of
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)

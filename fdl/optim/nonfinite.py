@@ -12,10 +12,9 @@ import jax.numpy as jnp
 
 from fdl.counts import check_count
 from fdl.errors import InputError
-from fdl.optim.accumulate import zeros_of
 from fdl.optim.hyperparameters import POSITIVE, check_number, recorded
 from fdl.optim.optimizer import Optimizer, update_with
-from fdl.optim.trees import all_finite, check_gradients, either
+from fdl.optim.trees import all_finite, check_gradients, either, zeros_of
 from fdl.rule import wide
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from fdl.errors import InputError
-from fdl.optim.vectors import dot
+from fdl.optim.vectors import dot, norm
 from fdl.rule import differentiation
 
 
@@ -26,6 +26,16 @@ class Point(NamedTuple):
     x: jax.Array
     value: jax.Array
     gradient: jax.Array
+
+    @property
+    def is_finite(self) -> jax.Array:
+        """Whether f and its gradient are."""
+        return jnp.isfinite(self.value) & jnp.isfinite(self.gradient).all()
+
+    @property
+    def first_scale(self) -> jax.Array:
+        """The scale of a first step along -g that makes it 1 long at most."""
+        return 1 / jnp.maximum(1, norm(self.gradient))
 
 
 class Objective:

@@ -64,7 +64,7 @@ class bfgs(Descent):
     line_search: str | LineSearch = dataclasses.field(default_factory=strong_wolfe)
 
     def init(self, problem: Objective, point: Point) -> BFGSState:
-        return BFGSState(_first_scale(point) * jnp.eye(point.x.size, dtype=point.x.dtype), jnp.bool_(True))
+        return BFGSState(point.first_scale * jnp.eye(point.x.size, dtype=point.x.dtype), jnp.bool_(True))
 
     def direction(self, problem: Objective, point: Point, state: BFGSState) -> Direction:
         return Direction(-dot(state.B, point.gradient))
@@ -120,7 +120,7 @@ class lbfgs(Descent):
 
     def init(self, problem: Objective, point: Point) -> LBFGSState:
         rows = jnp.zeros((self.memory, point.x.size), point.x.dtype)
-        return LBFGSState(rows, rows, rows[:, :0].sum(1), _first_scale(point), jnp.int32(0))
+        return LBFGSState(rows, rows, rows[:, :0].sum(1), point.first_scale, jnp.int32(0))
 
     def direction(self, problem: Objective, point: Point, state: LBFGSState) -> Direction:
         def row(age: jax.Array) -> jax.Array:
@@ -152,11 +152,6 @@ class lbfgs(Descent):
         return LBFGSState(
             put(state.s, s), put(state.y, y), put(state.rho, 1 / sy), gamma, state.pairs + usable.astype(jnp.int32)
         )
-
-
-def _first_scale(point: Point) -> jax.Array:
-    """The scale of a first step along -g that makes it 1 long at most."""
-    return 1 / jnp.maximum(1, norm(point.gradient))
 
 
 def _pair(before: Point, after: Point) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.optim.hyperparameters import Hyperparameters, recorded
 from fdl.optim.optimizer import Optimizer
-from fdl.optim.trees import Keep, check_floats, check_gradients, check_memory, check_params, path_matcher
-from fdl.paths import path_of
+from fdl.optim.trees import check_floats, check_gradients, check_memory, check_params, path_matcher
+from fdl.paths import Keep, path_of
 from fdl.rule import wide
 
 
@@ -81,8 +81,10 @@ def per_parameter(
     def update(grads: Any, opt_state: FirstOrderState, params: Any = None, **_: Any) -> tuple[Any, FirstOrderState]:
         _check_kind(values, opt_state, starts, ones)
         remembered = next(iter(opt_state.slots.values()), None)
-        known = remembered if params is None else params
-        (check_params if uses_params else check_gradients)(values.who, grads, params if uses_params else known)
+        if uses_params:
+            check_params(values.who, grads, params)
+        else:
+            check_gradients(values.who, grads, remembered if params is None else params)
         check_memory(values.who, grads, remembered)
         h = values.at(opt_state.step)
         counted = recorded({c: h[b] * opt_state.ones[c] + (1 - h[b]) for c, b in ones.items()})

@@ -152,3 +152,26 @@ def either(condition: Any, yes: Callable[..., Any], no: Callable[..., Any], *arg
     if isinstance(condition, jax.core.Tracer):
         return jax.lax.cond(condition, yes, no, *args)
     return (yes if condition else no)(*args)
+
+
+def length(a: jax.Array) -> jax.Array:
+    """The Euclidean length of an array; where its squares overflow or vanish, from shares of the largest component.
+
+    Example:
+        >>> float(length(jnp.array([3.0, 4.0]))), round(float(length(jnp.array([3e-30, 4e-30]))) * 1e30, 4)
+        (5.0, 5.0)
+    """
+
+    def robust(a: jax.Array) -> jax.Array:
+        largest = jnp.max(jnp.abs(a), initial=0)
+        unit = jnp.where(largest > 0, largest, 1)
+        return largest * jnp.sqrt(jnp.sum(jnp.square(a / unit)))
+
+    total = jnp.vdot(a, a)  # on CPU a product runs on all cores, and a sum on one
+    is_usual = jnp.isfinite(total) & (total > jnp.finfo(a.dtype).tiny / jnp.finfo(a.dtype).eps)
+    return either(is_usual, lambda _: jnp.sqrt(total), robust, a)
+
+
+def zeros_of(tree: Any) -> Any:
+    """Zeros of the shapes and dtypes of a tree."""
+    return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), tree)

@@ -20,6 +20,7 @@ import numpy as np
 from fdl.counts import check_count
 from fdl.data import Position
 from fdl.errors import InputError
+from fdl.extras import imported
 from fdl.train.by_path import check_kinds
 from fdl.train.callbacks import Mode, sign_of, value_of
 from fdl.train.fit import Fitted, Record
@@ -76,7 +77,7 @@ class Checkpoints:
         check_count("Checkpoints", "keep", keep)
         self._directory = Path(directory).absolute()
         self._kept = _Kept(keep, best, sign_of(mode))
-        self._orbax = _orbax()
+        self._orbax = imported("orbax.checkpoint", "checkpoints are written by Orbax", "train")
         self._saves = False
         self._manager = self._opened()
 
@@ -244,14 +245,6 @@ class _Kept:
         values = {int(record["step"]): self._sign * value_of(record, self._metric) for record in history}
         values = {step: value for step, value in values.items() if step in steps and not math.isnan(value)}
         return min(values, key=values.__getitem__) if values else None
-
-
-def _orbax() -> Any:
-    try:
-        import orbax.checkpoint as ocp  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ImportError('checkpoints are written by Orbax: pip install "fdl[train]"') from error
-    return ocp
 
 
 def _number(value: Any) -> float:

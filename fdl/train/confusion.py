@@ -15,7 +15,7 @@ Source: Everingham et al., "The PASCAL visual object classes (VOC) challenge" (2
 import jax
 import jax.numpy as jnp
 
-from fdl.errors import InputError
+from fdl.losses.arguments import check_where
 from fdl.train.metrics import check_class_ids
 
 
@@ -39,11 +39,7 @@ def confusion_matrix(logits: jax.Array, labels: jax.Array, where: jax.Array | No
     """
     shape, classes = jnp.shape(logits)[:-1], jnp.shape(logits)[-1]
     check_class_ids("confusion_matrix", logits, labels)
-    if where is not None and (jnp.shape(where) != shape or jnp.result_type(where) != jnp.bool_):
-        raise InputError(
-            f"confusion_matrix expects where as booleans of shape {list(shape)}, "
-            f"got {jnp.result_type(where)} of shape {list(jnp.shape(where))}"
-        )
+    check_where("confusion_matrix", where, shape)
     cells = jnp.asarray(labels).astype(jnp.int32) * classes + jnp.argmax(logits, axis=-1)
     counts = jnp.ones(shape, jnp.int32) if where is None else where.astype(jnp.int32)
     exists = (labels >= 0) & (labels < classes)

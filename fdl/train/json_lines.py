@@ -47,6 +47,16 @@ def plain(value: Any, digits: int = 17) -> Any:
     return repr(value)
 
 
+def number_of(value: Any) -> Any:
+    """What a number was before it was `plain`: NaN for null.
+
+    Example:
+        >>> number_of(0.5), number_of(None)
+        (0.5, nan)
+    """
+    return math.nan if value is None else value
+
+
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
     """Adds a line to the end of a file, for whoever reads it meanwhile too."""
     with path.open("a", encoding="utf-8") as file:

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.errors import InputError
+from fdl.losses.arguments import check_labels
 
 
 def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -77,8 +79,7 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Arra
         [1.0, 0.0]
     """
     labels = _class_ids("top_k_accuracy", logits, labels)
-    if not 1 <= k <= jnp.shape(logits)[-1]:
-        raise InputError(f"top_k_accuracy needs a k from 1 to {jnp.shape(logits)[-1]}, the classes, got {k}")
+    check_count("top_k_accuracy", "k", k, most=jnp.shape(logits)[-1], of="the number of classes")
     best = jax.lax.top_k(logits, k)[1]
     return jnp.any(best == jnp.expand_dims(labels, -1), axis=-1).astype(jnp.float32)
 
@@ -156,14 +157,10 @@ def check_class_ids(who: str, logits: Any, labels: Any) -> None:
     """Refuses labels that are not a class id for each row of the logits, and rows of one logit."""
     if isinstance(labels, list | tuple):
         raise InputError(f"{who} expects labels as an array, got a {type(labels).__name__}: jnp.array(...) makes one")
-    shape = list(jnp.shape(logits))
-    if shape[-1:] == [1]:
+    shape = jnp.shape(logits)
+    if shape[-1:] == (1,):
         raise InputError(
-            f"{who} compares classes, of which logits {shape} have one: where one logit decides between two, "
+            f"{who} compares classes, of which logits {list(shape)} have one: where one logit decides between two, "
             "binary_accuracy compares it with zero"
         )
-    if list(jnp.shape(labels)) != shape[:-1] or not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
-        raise InputError(
-            f"{who} of logits {shape} expects labels as class ids, integers of shape {shape[:-1]}, "
-            f"got {jnp.result_type(labels)} of shape {list(jnp.shape(labels))}"
-        )
+    check_labels(who, labels, shape[:-1], f"logits {list(shape)}")

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from fdl.layer import Layer, Tree, Visit
 from fdl.optim import Optimizer, global_norm, hyperparameters, loss_scale, update_ratio, update_with
-from fdl.paths import Keep, matcher, path_of
+from fdl.paths import Keep, by_layer, matcher
 from fdl.rule import wide
 from fdl.train.fit import Fitted
 from fdl.train.objective import Objective
@@ -152,11 +152,8 @@ def measured(run: Fitted, measure: Callable[[Any], Mapping[str, Any]] | None) ->
 
 
 def _norms(grads: Any) -> dict[str, jax.Array]:
-    """The length of the gradient of each layer, which is what holds arrays directly."""
-    layers: dict[str, list[Any]] = {}
-    for keys, grad in jax.tree.leaves_with_path(grads):
-        layers.setdefault(path_of(keys[:-1]), []).append(grad)
-    return {path: global_norm(of_layer) for path, of_layer in layers.items()}
+    """The length of the gradient of each layer."""
+    return {path: global_norm(of_layer) for path, of_layer in by_layer(grads).items()}
 
 
 def _in_order(values: dict[str, Any], calls: Iterable[str]) -> OrderedDict[str, Any]:

@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.extras import imported
 from fdl.paths import Keep, matcher, path_of
 from fdl.train.by_path import check_kinds, kind_of, leaves_by_path
 from fdl.train.whole_file import whole_file
 
+_BY = "parameters are written by safetensors"
 _EMPTY = "fdl.empty"  # the metadata that names the dicts without arrays
 _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _DTYPES = (*_INTEGERS, "bfloat16", "float16", "float32", "float64", "complex64")
@@ -51,7 +53,7 @@ def save_parameters(path: str | os.PathLike[str], params: Any, metadata: Mapping
         {'affine1': {'w': (2, 3)}, 'relu1': {}}
         >>> folder.cleanup()
     """
-    safetensors = _safetensors()
+    safetensors = imported("safetensors.numpy", _BY, "train")
     metadata = dict(metadata or {})
     if not all(isinstance(word, str) for pair in metadata.items() for word in pair):
         raise InputError(f"metadata are strings by strings, got {metadata}: write numbers as strings, str(40)")
@@ -60,7 +62,7 @@ def save_parameters(path: str | os.PathLike[str], params: Any, metadata: Mapping
     if empty := list(_empty_dicts(params)):
         metadata[_EMPTY] = json.dumps(empty)
     with whole_file(path) as part:
-        safetensors.numpy.save_file(arrays, part, metadata=metadata or None)
+        safetensors.save_file(arrays, part, metadata=metadata or None)
 
 
 def load_parameters(path: str | os.PathLike[str], like: Any = None, select: Keep | None = None) -> Any:
@@ -116,15 +118,6 @@ other settings
     return jax.tree.map_with_path(lambda keys, leaf: arrays.get(path_of(keys), leaf), like)
 
 
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError('parameters are written by safetensors: pip install "fdl[train]"') from error
-    return safetensors
-
-
 def _check_names(tree: Any) -> None:
     for keys, _ in jax.tree.leaves_with_path(tree):
         for key in keys:
@@ -150,7 +143,7 @@ def _read(
     path: Path, wanted: Container[str] | None = None
 ) -> tuple[dict[str, jax.Array], dict[str, str], dict[str, str]]:
     """The arrays of a file, or those that are wanted; the kinds of all arrays (of unwanted ones, ""); the metadata."""
-    safetensors = _safetensors()
+    safetensors = imported("safetensors", _BY, "train")
     try:
         with safetensors.safe_open(path, "np") as file:
             kinds = dict.fromkeys(file.keys(), "")

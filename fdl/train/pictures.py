@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.extras import imported
 
 
 def filters(w: Any, shape: Sequence[int] | None = None) -> np.ndarray:
@@ -104,10 +105,7 @@ def write_images(folder: Path, images: Any, captions: Sequence[str]) -> None:
     pixels = _pixels(images)
     if captions and len(captions) != len(pixels):
         raise InputError(f"{len(pixels)} images need as many captions, or none; got {len(captions)}")
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError('images are written by Pillow: pip install "fdl[train]"') from error
+    Image = imported("PIL.Image", "images are written by Pillow", "train")
     part = folder.with_name(f".{folder.name}.part")
     for earlier in (part, folder):
         if earlier.exists():

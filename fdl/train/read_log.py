@@ -1,13 +1,12 @@
 """Reading what `fdl.train.RunLog` wrote: the same numbers as in the history, and all that was kept with them."""
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fdl.errors import InputError
-from fdl.train.json_lines import read_lines
+from fdl.train.json_lines import number_of, read_lines
 from fdl.train.pictures import read_images
 
 PLACE = ("epoch", "step", "seconds")  # what in a record says where it is
@@ -47,7 +46,7 @@ class Log(NamedTuple):
         found: dict[str, list[tuple[int, Any]]] = {}
         for line in self.measurements:
             for name, value in line.get(kind, {}).items():
-                found.setdefault(name, []).append((line["step"], math.nan if value is None else value))
+                found.setdefault(name, []).append((line["step"], number_of(value)))
         return found
 
 
@@ -70,10 +69,8 @@ record yet
     folder = Path(directory)
     if not (folder / "run.json").exists():
         raise InputError(f"{folder} has no run.json: it is not the directory of a RunLog, or its run has no record yet")
-    records = [
-        {name: math.nan if value is None else value for name, value in record.items()}
-        for record in read_lines(folder / "records.jsonl")
-    ]
+    lines = read_lines(folder / "records.jsonl")
+    records = [{name: number_of(value) for name, value in line.items()} for line in lines]
     images = sorted(path.parent for path in folder.glob("images/[!.]*/captions.json"))
     return Log(
         folder.absolute().name,

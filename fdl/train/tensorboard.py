@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fdl.extras import imported
 from fdl.train.fit import Fitted
 from fdl.train.json_lines import plain
 from fdl.train.monitor import measured
@@ -50,7 +51,7 @@ class TensorBoard:
         config: Mapping[str, Any] | None = None,
         measure: Callable[[Any], Mapping[str, Any]] | None = None,
     ):
-        self._writer = _tensorboardx().SummaryWriter
+        self._writer = imported("tensorboardX", "event files are written by tensorboardX", "train").SummaryWriter
         self._directory = Path(directory)
         self._config = config
         self._measure = measure
@@ -124,11 +125,3 @@ def _add_histogram(writer: Any, name: str, histogram: Mapping[str, Any], step: i
         bucket_counts=counts.tolist(),
         global_step=step,
     )
-
-
-def _tensorboardx() -> Any:
-    try:
-        import tensorboardX  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ImportError('event files are written by tensorboardX: pip install "fdl[train]"') from error
-    return tensorboardX

@@ -27,7 +27,7 @@ def words(key):
     return (ids,), ids
 
 
-ENCODER = bert(7, 4, 4, 2, 1, rate=0.0)
+ENCODER = bert(7, 4, 4, 2, 1, dropout=0.0)
 WITH_DROPOUT = bert(7, 4, 4, 2, 2)
 
 SMALL = [

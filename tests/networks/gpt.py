@@ -22,7 +22,7 @@ def batch(key):
 
 
 SMALL = [
-    Small("gpt", gpt(7, 4, 4, 2, 2, rate=0.0), batch, softmax_cross_entropy),
+    Small("gpt", gpt(7, 4, 4, 2, 2, dropout=0.0), batch, softmax_cross_entropy),
     Small("gpt-dropout", gpt(7, 4, 4, 2, 2), batch, softmax_cross_entropy, slow=True),
 ]
 

@@ -61,7 +61,7 @@ SMALL = [
 REFUSED = [
     Refused("gcn-depth", lambda: gcn(7, depth=0), "needs depth as a whole number of at least 1, got 0"),
     Refused("gcn-classes", lambda: gcn(0), "GraphConv needs features as a whole number of at least 1, got 0"),
-    Refused("gat-rate", lambda: gat(7, rate=1.0), r"a rate in \[0, 1\)"),
+    Refused("gat-rate", lambda: gat(7, dropout=1.0), r"a rate in \[0, 1\)"),
     Refused("gat-depth", lambda: gat(7, depth=0), "needs depth as a whole number of at least 1, got 0"),
     Refused(
         "message-passing-rounds",

@@ -22,7 +22,7 @@ def batch(key):
 SMALL = [
     Small("seq2seq", seq2seq(6, 5, 4, features=3, readout=2), batch, softmax_cross_entropy),
     Small(
-        "seq2seq-dropout", seq2seq(6, 5, 4, features=3, readout=2, rate=0.2), batch, softmax_cross_entropy, slow=True
+        "seq2seq-dropout", seq2seq(6, 5, 4, features=3, readout=2, dropout=0.2), batch, softmax_cross_entropy, slow=True
     ),
 ]
 

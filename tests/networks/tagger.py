@@ -21,7 +21,7 @@ def loss(scores, labels):
     return softmax_cross_entropy(scores, labels, where=jnp.arange(4) < jnp.array([[4], [2]]))
 
 
-SMALL = [Small("tagger", tagger(5, 3, 4, features=3, rate=0.2), batch, loss)]
+SMALL = [Small("tagger", tagger(5, 3, 4, features=3, dropout=0.2), batch, loss)]
 
 REFUSED = [
     Refused(

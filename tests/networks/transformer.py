@@ -27,7 +27,7 @@ def batch(key):
 
 
 SMALL = [
-    Small("transformer", transformer(5, 4, 2, 6, 1, rate=0.0), batch, softmax_cross_entropy),
+    Small("transformer", transformer(5, 4, 2, 6, 1, dropout=0.0), batch, softmax_cross_entropy),
     Small("transformer-dropout", transformer(5, 4, 2, 6, 2), batch, softmax_cross_entropy, slow=True),
 ]
 

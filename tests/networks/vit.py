@@ -21,7 +21,7 @@ def batch(key):
 
 SMALL = [
     Small("vit", vit(3, 4, 2, 4, 2, 1), batch, softmax_cross_entropy),
-    Small("vit-dropout", vit(3, 4, 2, 4, 2, 2, rate=0.1), batch, softmax_cross_entropy, slow=True),
+    Small("vit-dropout", vit(3, 4, 2, 4, 2, 2, dropout=0.1), batch, softmax_cross_entropy, slow=True),
 ]
 
 REFUSED = [

@@ -4,6 +4,7 @@ import math
 import os
 from typing import Any
 
+from fdl.extras import imported
 from fdl.train.diagnosis.layers import LayerStatistics
 from fdl.train.diagnosis.overfit import Overfit
 from fdl.train.diagnosis.range_test import RangeTest
@@ -28,10 +29,7 @@ def save_figure(
     Raises:
         ImportError: without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('the picture is drawn by matplotlib: pip install "fdl[train]"') from error
+    Figure = imported("matplotlib.figure", "the picture is drawn by matplotlib", "train").Figure
     figure = Figure(figsize=(12, 8), layout="constrained")
     axes = figure.subplots(2, 2)
     _draw_layers(axes[0, 0], "size of the outputs", layers, [row.size for row in layers.rows], layers.input_size)

@@ -53,20 +53,5 @@ def verdict_of(problems: list[str]) -> str:
     return ". ".join(problems) if problems else OK
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Rows in columns: the first one to the left, numbers to the right.
-
-    Example:
-        >>> print(table([("layer", "output"), ("affine1", "1.4"), ("relu1", "0.99")]))
-        layer    output
-        affine1     1.4
-        relu1      0.99
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:{'>' if i else '<'}{widths[i]}}" for i, cell in enumerate(row)).rstrip() for row in rows
-    )
-
-
 def _wrapped(mark: str, text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark), break_long_words=False)

@@ -22,13 +22,14 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from fdl.columns import aligned
 from fdl.layer import Layer, Visit
 from fdl.layers import hard_sigmoid, sigmoid, tanh
 from fdl.layers.rule_layer import RuleLayer
 from fdl.layers.wrapper import Wrapper
 from fdl.optim import global_norm
 from fdl.paths import is_weight, path_of
-from fdl.train.diagnosis.finding import Finding, table, verdict_of
+from fdl.train.diagnosis.finding import Finding, verdict_of
 from fdl.train.objective import PerExample, inputs_of
 
 FACTOR = 1e3  # between a size and what it is compared with
@@ -88,7 +89,8 @@ class LayerStatistics(Finding):
     @property
     def details(self) -> str:
         """One line for each call."""
-        lines = table([("layer", "output", "gradient", "dead", "saturated"), *map(_cells, self.rows)])
+        head = ("layer", "output", "gradient", "dead", "saturated")
+        lines = "\n".join(aligned([head, *map(_cells, self.rows)], left=1))
         return (
             f"{lines}\n{', '.join(self.zeros)}: zero everywhere, so that nothing comes back yet"
             if self.zeros

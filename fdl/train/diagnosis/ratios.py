@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fdl.columns import aligned
 from fdl.optim import Optimizer, update_ratio
-from fdl.train.diagnosis.finding import Finding, table, verdict_of
+from fdl.train.diagnosis.finding import Finding, verdict_of
 from fdl.train.diagnosis.short_run import short_run
 from fdl.train.objective import Objective
 
@@ -38,7 +39,9 @@ class UpdateRatios(Finding):
     @property
     def details(self) -> str:
         """One line for each layer, when there is something to look for in them."""
-        return "" if self.ok else table([("layer", "ratio"), *((path, f"{r:.1e}") for path, r in self.ratios)])
+        if self.ok:
+            return ""
+        return "\n".join(aligned([("layer", "ratio"), *((path, f"{r:.1e}") for path, r in self.ratios)], left=1))
 
 
 def update_ratios(

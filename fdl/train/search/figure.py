@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from fdl.extras import imported
 from fdl.train.callbacks import Mode, sign_of
 from fdl.train.progress import number
 from fdl.train.search.space import Choice, Config, LogUniform, Range, Space
@@ -26,14 +27,11 @@ def save_figure(
     Raises:
         ImportError: without matplotlib.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('the picture is drawn by matplotlib: pip install "fdl[train]"') from error
+    why = "the picture is drawn by matplotlib"
+    matplotlib, figures = (imported(name, why, "train") for name in ("matplotlib", "matplotlib.figure"))
     axis = _MetricAxis([value for _, value in ranked], mode)
     colors = matplotlib.colormaps["viridis"]
-    figure = Figure(figsize=(2 + 1.7 * (len(space) + 1), 5), layout="constrained")
+    figure = figures.Figure(figsize=(2 + 1.7 * (len(space) + 1), 5), layout="constrained")
     ax = figure.subplots()
     places = range(len(space) + 1)
     for i, (config, value) in reversed(list(enumerate(ranked))):

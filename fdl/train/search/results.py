@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fdl.columns import aligned
 from fdl.errors import InputError
 from fdl.train.callbacks import Mode, sign_of
 from fdl.train.fit import Fitted
-from fdl.train.json_lines import plain, read_lines, write_lines
+from fdl.train.json_lines import number_of, plain, read_lines, write_lines
 from fdl.train.progress import number
 from fdl.train.search.figure import save_figure
 from fdl.train.search.space import Choice, Config, Integers, LogIntegers, LogUniform, Range, Space, Uniform, check_space
@@ -152,12 +153,11 @@ class Results:
             budget = [_written(trial.budget)] if has_budget else []
             values = [_measured(trial.metrics[name]) if name in trial.metrics else "" for name in metrics]
             lines.append([str(place), *(_written(trial.config[name]) for name in self.space), *budget, *values])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         order = "lowest" if self.mode == "min" else "highest"
         return "\n".join(
             [
                 f"{len(self)} trials, the best first by the {order} {self.metric}",
-                *("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines),
+                *aligned(lines),
                 *([f"... and {len(self) - len(shown)} more"] if len(shown) < len(self) else []),
                 *self.edges(),
             ]
@@ -206,7 +206,8 @@ class Results:
             raise InputError(f"{os.fspath(path)} does not begin with the space of a search: Results.save writes it so")
         head, *rest = lines
         space = {name: _KINDS[kind](*of) for name, (kind, of) in head["space"].items()}
-        trials = [Trial(line["config"], _finite_or_nan(line["metrics"]), line["budget"]) for line in rest]
+        metrics = [{name: number_of(value) for name, value in line["metrics"].items()} for line in rest]
+        trials = [Trial(line["config"], found, line["budget"]) for line, found in zip(rest, metrics, strict=True)]
         return cls(space, head["metric"], head["mode"], tuple(trials))
 
     def _rank(self, trial: Trial) -> tuple[float, float]:
@@ -240,7 +241,3 @@ def _measured(value: float) -> str:
 def _as_json(values: Range | Choice) -> list[Any]:
     of = values.options if isinstance(values, Choice) else (values.low, values.high)
     return [type(values).__name__, list(of)]
-
-
-def _finite_or_nan(metrics: dict[str, Any]) -> dict[str, float]:
-    return {name: math.nan if value is None else value for name, value in metrics.items()}

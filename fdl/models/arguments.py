@@ -1,0 +1,37 @@
+"""Checks of arguments that several models share."""
+
+from collections.abc import Sequence
+
+from fdl.errors import InputError
+
+
+def check_heads(who: str, features: int, heads: int) -> None:
+    """Refuses a number of heads that does not divide the features.
+
+    Raises:
+        InputError: with both numbers.
+
+    Example:
+        >>> check_heads("gpt", 100, 8)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: gpt divides its features among its heads, got 100 features and 8 heads
+    """
+    if features % heads:
+        raise InputError(f"{who} divides its features among its heads, got {features} features and {heads} heads")
+
+
+def check_shape(who: str, shape: Sequence[int]) -> None:
+    """Refuses what is not the shape of an example.
+
+    Raises:
+        InputError: for a shape without axes, and for axes of no length.
+
+    Example:
+        >>> check_shape("vae", ())
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: vae needs the shape of one example, such as (28, 28, 1), got ()
+    """
+    if not shape or min(shape) < 1:
+        raise InputError(f"{who} needs the shape of one example, such as (28, 28, 1), got {tuple(shape)}")
