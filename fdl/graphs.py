@@ -93,7 +93,7 @@ def batch_graphs(graphs: Sequence[Graph]) -> Graph:
         return array.concatenate([array.asarray(a) for a in arrays])
 
     def counted_on(indices: list[Any], before: Any) -> Any:
-        return joined([i + int(b) for i, b in zip(indices, before, strict=False)])
+        return joined([_with_room(i) + int(b) for i, b in zip(indices, before, strict=False)])
 
     def masks(name: str, sizes: list[int]) -> Any:
         given = [getattr(g, name) for g in graphs]
@@ -156,8 +156,8 @@ def pad_graphs(graph: Graph, *, nodes: int, edges: int, graphs: int | None = Non
 
     return Graph(
         nodes=filled(graph.nodes, "nodes"),
-        senders=filled(graph.senders, "edges", nodes - 1),
-        receivers=filled(graph.receivers, "edges", nodes - 1),
+        senders=filled(_with_room(graph.senders), "edges", nodes - 1),
+        receivers=filled(_with_room(graph.receivers), "edges", nodes - 1),
         edges=None if graph.edges is None else filled(graph.edges, "edges"),
         node_graph=filled(graph_of_node(graph), "nodes"),
         node_mask=mask(graph.node_mask, "nodes"),
@@ -215,8 +215,8 @@ def add_self_loops(graph: Graph) -> Graph:
         mask = with_loops(of_edges, of_nodes)
     return dataclasses.replace(
         graph,
-        senders=with_loops(graph.senders, np.arange(nodes)),
-        receivers=with_loops(graph.receivers, np.arange(nodes)),
+        senders=with_loops(_with_room(graph.senders), np.arange(nodes)),
+        receivers=with_loops(_with_room(graph.receivers), np.arange(nodes)),
         edges=None if graph.edges is None else with_loops(graph.edges, np.zeros((nodes, *graph.edges.shape[1:]))),
         edge_mask=mask,
     )
@@ -262,6 +262,11 @@ def check_graph(who: str, graph: Any) -> None:
         raise InputError(
             f"{who} expects edges of shape [{edges[0]}, ...], one row per edge, got {list(shapes['edges'])}"
         )
+
+
+def _with_room(indices: Any) -> Any:
+    """The indices in 32 bits or more, in which those of more nodes have room too."""
+    return indices if indices.dtype.itemsize >= 4 else indices.astype(np.int32)
 
 
 def _library(graphs: Sequence[Graph]) -> Any:

@@ -132,7 +132,9 @@ class Rule(Generic[P, R]):
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         arrays = {name: bound.arguments[name] for name in self._arrays}
-        return arrays, {name: value for name, value in bound.arguments.items() if name in self.static}
+        # NumPy's numbers have a dtype, and would widen what they meet; Python's have none.
+        choices = {name: bound.arguments[name] for name in bound.arguments if name in self.static}
+        return arrays, {k: choice.item() if isinstance(choice, np.generic) else choice for k, choice in choices.items()}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         arrays, choices = self.bind(*args, **kwargs)
@@ -155,9 +157,10 @@ class Rule(Generic[P, R]):
                 )
         if "validate" in self._parts:
             self._parts["validate"](**arrays, **choices)
+        values = _as_arrays(tuple(arrays.values()))
         if _mode.value == "autodiff":
-            return self.reference(**arrays, **choices)  # type: ignore[call-arg]
-        values = _vary_together(_scalars_as_arrays(tuple(arrays.values())))
+            return self.reference(**self._named(values), **choices)  # type: ignore[call-arg]
+        values = _vary_together(values)
         call = _differentiable if _is_recorded(values) else _compiled
         with _explaining(self):
             return call(self, tuple(choices.items()), *values)
@@ -264,7 +267,7 @@ def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arra
 
 
 def _backward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], residuals: Any, dy: Any) -> Any:
-    remembered, types = _scalars_as_arrays(residuals)  # JAX hands scalar constants over as Python numbers
+    remembered, types = _as_arrays(residuals)  # JAX hands scalar constants over as Python numbers
     with differentiation("autodiff"), _explaining(a_rule):
         gradients = a_rule.part("backward")(remembered, dy, **dict(choices))
     if not isinstance(gradients, tuple) or len(gradients) != len(a_rule._arrays):
@@ -335,9 +338,10 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
-def _scalars_as_arrays(tree: Any) -> Any:
-    """Python numbers as arrays; arrays stay as they are."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, int | float) else leaf, tree)
+def _as_arrays(tree: Any) -> Any:
+    """Python's and NumPy's numbers and arrays as JAX's, which know all that a rule may ask of them."""
+    kinds = (int, float, np.ndarray, np.generic)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, kinds) else leaf, tree)
 
 
 def _vary_together(arrays: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 import fdl
 from fdl import layers
 from fdl.layers.rule_layer import RuleLayer
+from fdl.losses import huber
 
 KEY = jax.random.key(0)
 X = jnp.linspace(-3, 3, 24).reshape(2, 3, 4)
@@ -130,6 +131,35 @@ def test_small_values_keep_their_digits_in_float32(name, x, y, slope):
 def test_huge_arguments_give_ordinary_second_derivatives(name, size):
     bend = jax.vmap(jax.grad(jax.grad(getattr(layers, name))))(jnp.array([-size, size]))
     assert bend.tolist() == [0, 0]
+
+
+KINKS = {
+    "prelu": (lambda x, alpha: layers.prelu(x, alpha), (0.0, 0.25)),
+    "elu": (lambda x: layers.elu(x, 0.5), (0.0,)),
+    "selu": (layers.selu, (0.0,)),
+    "softplus": (layers.softplus, (0.0,)),
+    "huber": (lambda x: huber(x, jnp.zeros(()), delta=0.5), (0.5,)),
+    "huber, below": (lambda x: huber(x, jnp.zeros(()), delta=0.5), (-0.5,)),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_higher_derivatives_are_jax_s_where_branches_meet(name):
+    function, point = KINKS[name]
+    point = tuple(map(jnp.float32, point))
+    which = tuple(range(len(point)))
+
+    def derivatives(order):
+        f = function
+        for _ in range(order):
+            f = jax.jacrev(f, which)
+        return f(*point)
+
+    for order in (1, 2, 3):
+        ours = derivatives(order)
+        with fdl.differentiation("autodiff"):
+            theirs = derivatives(order)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), ours, theirs)
 
 
 def test_selu_keeps_mean_0_and_variance_1():

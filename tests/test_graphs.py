@@ -270,6 +270,14 @@ def test_self_loops_of_padding_are_padding():
     assert add_self_loops(GRAPHS[2]).edge_mask is None
 
 
+def test_narrow_indices_get_room_for_all_nodes():
+    one = Graph(np.ones((200, 1)), senders=np.array([100], np.uint8), receivers=np.array([3], np.uint8))
+    assert batch_graphs([one, one]).senders.tolist() == [100, 300]
+    assert pad_graphs(one, nodes=400, edges=2).senders.tolist() == [100, 399]
+    many = Graph(np.ones((300, 1)), senders=np.array([7], np.uint8), receivers=np.array([7], np.uint8))
+    assert add_self_loops(many).receivers.tolist() == [7, *range(300)]
+
+
 def test_long_sums_are_taken_in_float32():
     values, index = jnp.ones(4096, jnp.bfloat16), jnp.zeros(4096, int)
     assert scatter_sum(values, index, 1).tolist() == [4096]

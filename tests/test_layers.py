@@ -85,6 +85,13 @@ def test_an_empty_batch_would_poison_the_running_statistics(layer):
     assert layer.apply(params, state, x)[0].shape[0] == 0
 
 
+def test_group_norm_of_no_positions_has_no_gradient():
+    gradients = jax.grad(lambda *gb: group_norm(jnp.ones((2, 0, 2)), *gb, groups=1).sum(), (0, 1))(
+        jnp.ones(2), jnp.ones(2)
+    )
+    assert all((gradient == 0).all() for gradient in gradients)
+
+
 @pytest.mark.parametrize("rule", [softmax, log_softmax])
 def test_a_softmax_of_nothing_is_nothing(rule):
     y, pull_back = jax.vjp(rule, jnp.zeros((3, 0)))

@@ -16,6 +16,7 @@ from fdl.losses import (
     kl_divergence,
     l2,
     linear_softmax_cross_entropy,
+    nt_xent,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
     squared_error,
@@ -120,6 +121,65 @@ def test_class_weights_multiply_the_loss_of_a_class():
 def test_a_distribution_has_no_divergence_from_itself():
     logits = 50 * jax.random.normal(KEY, (4, 7))
     np.testing.assert_allclose(kl_divergence(logits, logits + 3), 0, atol=1e-5)
+
+
+FAR = jnp.array([[1e4, 9999.0], [1e6, 1e6 - 1], [100.0, 95.0], [30.0, 22.0], [-1e6, -1e6 + 1]])
+FAR_IDS, FAR_TARGETS = jnp.zeros(5, int), jnp.array([1.0, 0.0])
+
+
+NO_DIGIT_IS_LOST = {
+    "ids": lambda z: softmax_cross_entropy(z, FAR_IDS),
+    "targets": lambda z: softmax_cross_entropy(z, FAR_TARGETS + 0 * z),
+    "smoothed": lambda z: softmax_cross_entropy(z, FAR_IDS, label_smoothing=0.1, class_weights=jnp.array([1.0, 2.0])),
+    "linear": lambda z: linear_softmax_cross_entropy(z, jnp.eye(2), None, FAR_IDS),
+    "linear, smoothed": lambda z: linear_softmax_cross_entropy(
+        z, jnp.eye(2), None, FAR_IDS, label_smoothing=0.1, block=1
+    ),
+    "kl": lambda z: kl_divergence(z, z + jnp.array([0.0, 0.5])),
+    "kl, turned": lambda z: kl_divergence(z - jnp.array([0.0, 0.5]), z),
+    "yes": lambda z: sigmoid_cross_entropy(z[2:4] / 8, jnp.ones((2, 2))),
+    "no": lambda z: sigmoid_cross_entropy(-z[2:4] / 8, jnp.zeros((2, 2))),
+}
+
+
+@pytest.mark.parametrize("name", NO_DIGIT_IS_LOST)
+@pytest.mark.parametrize("mode", ["rules", "autodiff"])
+def test_no_digit_is_lost_far_from_zero(name, mode):
+    def value_and_gradient(z):
+        with fdl.differentiation(mode):
+            value, pull_back = jax.vjp(NO_DIGIT_IS_LOST[name], z)
+            return value, pull_back(jnp.ones_like(value))[0]
+
+    values, gradients = value_and_gradient(FAR)
+    with jax.enable_x64(True):
+        exact_values, exact_gradients = value_and_gradient(FAR.astype(jnp.float64))
+    differences = 1e-7 if "kl" in name else 0  # those of log p and log q
+    np.testing.assert_allclose(values, exact_values, rtol=1e-4, atol=differences)
+    np.testing.assert_allclose(gradients, exact_gradients, rtol=2e-5, atol=0 if name in ("yes", "no") else 3e-7)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30, 1e38])
+def test_directions_of_views_of_any_size(size):
+    first, second = jax.random.uniform(KEY, (2, 3, 4), minval=-1.0)
+    value, gradient = jax.value_and_grad(lambda z: nt_xent(size * z, size * second).sum())(first)
+    expected = jax.value_and_grad(lambda z: nt_xent(z, second).sum())(first)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-5)
+    if size < 1e38:  # where numbers as small as the gradient can be written
+        np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-6)
+
+
+def test_an_impossible_class_costs_nothing_where_it_is_not_asked_for():
+    logits, targets, weights = jnp.array([0.0, 1.0, -jnp.inf]), jnp.array([0.5, 0.5, 0.0]), jnp.array([1.0, 1.0, 0.0])
+    possible = softmax_cross_entropy(logits[:2], targets[:2])
+    np.testing.assert_allclose(softmax_cross_entropy(logits, targets), possible, rtol=1e-6)
+    gradients = jax.grad(lambda z, t: softmax_cross_entropy(z, t, class_weights=weights), (0, 1))(logits, targets)
+    assert all(jnp.isfinite(gradient).all() for gradient in gradients)
+    smoothed = softmax_cross_entropy(logits, jnp.array(0), label_smoothing=0.3, class_weights=weights)
+    two = softmax_cross_entropy(logits[:2], jnp.array([0.7 + 0.1, 0.1]))
+    np.testing.assert_allclose(smoothed, two, rtol=1e-6)
+    assert softmax_cross_entropy(logits, jnp.array(2)) == jnp.inf
+    assert softmax_cross_entropy(logits, targets[::-1]) > 1e37
+    assert softmax_cross_entropy(logits, jnp.array(2), class_weights=weights) == 0
 
 
 def test_cross_entropy_of_huge_logits_is_exact():

@@ -56,6 +56,13 @@ def test_an_example_of_the_memory_is_its_own_neighbour_also_far_from_zero_and_th
     np.testing.assert_allclose(distances, 0, atol=0.01)
 
 
+def test_neighbours_of_raw_pixels_are_told_from_near_copies():
+    images = RNG.integers(0, 256, (20, 3072)).astype(np.float32)
+    distances, index = nearest_neighbours(images, np.concatenate([images + 0.01, images]), 2)
+    np.testing.assert_array_equal(index, np.stack([20 + np.arange(20), np.arange(20)], axis=1))
+    np.testing.assert_allclose(distances, np.tile([0, 0.01 * 3072**0.5], (20, 1)), rtol=2e-3)
+
+
 def test_votes_are_shares_of_the_neighbours_and_images_may_be_bytes():
     images = np.array([0, 1, 2, 9, 250, 255], np.uint8).reshape(6, 1, 1, 1)
     votes = k_nearest_neighbours(images[:1], images, np.array([0, 0, 1, 1, 2, 2]), 3, classes=3)

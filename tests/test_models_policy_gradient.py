@@ -51,6 +51,9 @@ def test_entropy_pulls_towards_all_actions_alike():
     first, second = slope(jnp.array([1.0, 0.0]))
     assert first > 0 > second
     np.testing.assert_allclose(slope(jnp.zeros(2)), 0, atol=1e-7)
+    *possible, impossible = slope(jnp.array([1.0, 0.0, -jnp.inf]))
+    np.testing.assert_allclose(possible, [first, second], rtol=1e-5)
+    assert impossible == 0
 
 
 def test_a_step_solves_the_equations_of_motion():

@@ -383,6 +383,7 @@ BAD = [
     (lambda: optim.momentum(0.1, decay=1.0), r"momentum needs decay in \[0, 1\), got 1.0"),
     (lambda: optim.nesterov(0.1, decay=-0.1), r"nesterov needs decay in \[0, 1\), got -0.1"),
     (lambda: optim.adagrad(eps=0.0), "adagrad needs a finite eps that is positive, also in float32, got 0.0"),
+    (lambda: optim.adam(eps=1e-40), "positive, also in float32, got 1e-40"),  # XLA takes it for zero
     (lambda: optim.adadelta(eps=1e-60), "adadelta needs a finite eps .* got 1e-60"),
     (lambda: optim.rmsprop(decay=1.5), r"rmsprop needs decay in \[0, 1\), got 1.5"),
     (lambda: optim.adam(-1e-3), "adam needs a finite learning_rate"),

@@ -97,6 +97,13 @@ class TestClipping:
         assert jnp.isnan(clipped["w"]).all()
         assert jnp.isnan(clipped["b"])
 
+    @pytest.mark.parametrize("size", [1e19, 1e30, 1e38, 3e38])
+    def test_by_global_norm_of_the_largest_numbers(self, size):
+        opt, g = optim.clip_by_global_norm(0.01), {"w": jnp.array([0.6, -0.8]) * size, "b": jnp.array(1.0)}
+        updates, _ = opt.update(g, opt.init(g))
+        np.testing.assert_allclose(updates["w"], [0.006, -0.008], rtol=1e-5)
+        np.testing.assert_allclose(optim.global_norm(g), size, rtol=1e-5)
+
     def test_by_value(self):
         opt, g = optim.clip_by_value(0.5), jnp.array([-2.0, -0.1, 0.5, 3.0, jnp.nan])
         np.testing.assert_array_equal(opt.update(g, opt.init(g))[0], np.clip(g, -0.5, 0.5))

@@ -81,6 +81,8 @@ def test_max_norm_of_extreme_weights():
     assert jnp.isnan(projected[:, 2]).all()
     np.testing.assert_array_equal(projected[:, ::3], w[:, ::3])
     assert project_max_norm({"w": jnp.ones((0, 3))}, 1.0)["w"].shape == (0, 3)
+    largest = project_max_norm({"w": jnp.array([[1e38, 3e-20], [1e38, 4e-20]])}, 1.0)["w"]
+    np.testing.assert_allclose(largest, [[0.5**0.5, 3e-20], [0.5**0.5, 4e-20]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,11 @@ def test_lengths_may_be_traced():
     assert_trees_close(too_long, run(LSTM(3), params, state, XS, None, start))
 
 
+def test_a_length_beyond_the_end_is_the_end():
+    reversed_by_jit = jax.jit(reverse_sequences)(XS, jnp.array([2, 4, 7]))
+    np.testing.assert_array_equal(reversed_by_jit, reverse_sequences(XS, jnp.array([2, 4, 4])))
+
+
 def test_layers_stand_in_serial_and_in_networks():
     net = Serial(LSTM(5), Bidirectional(GRU(3)), Affine(2))
     params, state = net.init(KEY, XS)

@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import fdl
-from fdl.layers import affine, dropout, layer_norm, relu
-from fdl.losses import softmax_cross_entropy
+from fdl.layers import affine, dropout, embedding, layer_norm, leaky_relu, relu
+from fdl.losses import dice, l2, softmax_cross_entropy, squared_error
 
 
 @fdl.rule(static=["power"])
@@ -214,6 +215,28 @@ def test_outside_jit_a_rule_is_one_program_and_inside_it_leaves_no_trace_of_that
     assert [line for line in compiled if "_compiled" in line]
     assert not [line for line in compiled if "reduce" in line or "rsqrt" in line or "dot" in line]
     assert "_compiled" not in str(jax.make_jaxpr(layer_norm)(x, jnp.ones(5), jnp.zeros(5)))
+
+
+NUMPY = np.array([[0.5, -1.0, 2.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: embedding(np.array([0]), NUMPY),
+        lambda: dice(NUMPY, NUMPY),
+        lambda: squared_error(1.0, 2.0),
+        lambda: l2({"w": 3.0}),
+    ],
+)
+def test_numpy_and_python_numbers_are_arrays_in_both_modes(call):
+    value = call()
+    with fdl.differentiation("autodiff"):
+        np.testing.assert_allclose(call(), value, rtol=1e-6)
+
+
+def test_a_choice_in_numpy_does_not_widen_what_it_meets():
+    assert leaky_relu(jnp.ones(3, jnp.bfloat16), np.float64(0.1)).dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0], (1, 2), [[1.0], [2.0]]])

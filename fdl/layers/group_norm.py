@@ -95,6 +95,7 @@ def _(residuals, dy, *, groups, eps):
     sum_dy = jnp.sum(dy, 1)
     sum_dy_deviation = jnp.sum(dy * deviation, 1)
     dbeta = jnp.sum(sum_dy, 0)
+    r = r if positions else jnp.zeros_like(r)  # it is NaN where there was nothing to take statistics of
     dgamma = jnp.sum(sum_dy_deviation * _for_features(r, x)[:, 0], 0)
     from_mean = _group_means(gamma * sum_dy, groups) / positions
     from_root = _group_means(gamma * sum_dy_deviation, groups) / positions * r**2

@@ -60,7 +60,7 @@ def reverse_sequences(xs: jax.Array, lengths: jax.Array | None = None) -> jax.Ar
     """
     if lengths is None:
         return xs[:, ::-1]
-    steps, ends = jnp.arange(xs.shape[1]), lengths[:, None]
+    steps, ends = jnp.arange(xs.shape[1]), jnp.minimum(lengths, xs.shape[1])[:, None]
     source = jnp.where(steps < ends, ends - 1 - steps, steps)
     return jnp.take_along_axis(xs, source.reshape(source.shape + (1,) * (xs.ndim - 2)), axis=1, mode="clip")
 

@@ -4,10 +4,11 @@ Sigmoid cross-entropy. With p = sigmoid(z) the probability of "yes" and a target
 
     L = - t log p - (1 - t) log(1 - p) = softplus(z) - t z          softplus(z) = log(1 + e^z)
 
-since log p = z - softplus(z) and log(1 - p) = - softplus(z). softplus is computed as
-max(z, 0) + log(1 + e^-|z|), which no z overflows; its derivative is the sigmoid, so
+since log p = - softplus(-z) = z - softplus(z) and log(1 - p) = - softplus(z). softplus is computed as
+max(z, 0) + log(1 + e^-|z|), which no z overflows; the t z is taken from the maximum first, where it may
+be all there is, so that a "yes" costs as exactly as a "no". The derivative of softplus is the sigmoid, so
 
-    dz = (p - t) dL                 dt = - z dL
+    dz = (p - t) dL = ((1 - t) p - t (1 - p)) dL          1 - p = sigmoid(-z)          dt = - z dL
 
 Hinge, for many classes. Each wrong class j should score a margin less than the right one, y, and pays
 for what is missing:
@@ -64,7 +65,7 @@ def sigmoid_cross_entropy(logits: jax.Array, targets: jax.Array, *, where: jax.A
         [0.6931, 10000.0]
     """
     z, t = widened(where, logits, targets)
-    loss = jax.nn.softplus(z) - t * z
+    loss = t * jax.nn.softplus(-z) + (1 - t) * jax.nn.softplus(z)
     return _unmasked(loss, where).astype(logits.dtype)
 
 
@@ -85,7 +86,9 @@ def _(logits, targets, *, where):
 
 @sigmoid_cross_entropy.forward
 def _(logits, targets, *, where):
-    return sigmoid_cross_entropy.reference(logits, targets, where=where), (logits, targets, where)
+    z, t = widened(where, logits, targets)
+    loss = jnp.maximum(z, 0) - t * z + jnp.log1p(jnp.exp(-jnp.abs(z)))
+    return _unmasked(loss, where).astype(logits.dtype), (logits, targets, where)
 
 
 @sigmoid_cross_entropy.backward
@@ -93,8 +96,8 @@ def _(residuals, dloss):
     logits, targets, where = residuals
     z, t = widened(where, logits, targets)
     dloss = _unmasked(dloss, where)
-    # loss = softplus(z) - t z
-    return (jax.nn.sigmoid(z) - t) * dloss, -z * dloss, None
+    # loss = t softplus(-z) + (1 - t) softplus(z)      p = sigmoid(z)
+    return ((1 - t) * jax.nn.sigmoid(z) - t * jax.nn.sigmoid(-z)) * dloss, -z * dloss, None
 
 
 def _unmasked(values, where):

@@ -32,6 +32,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.lengths import unit_of
 from fdl.losses.arguments import check_alike
 from fdl.rule import rule, wide
 
@@ -109,9 +110,9 @@ def _(residuals, dloss, *, temperature):
 def _directions(first, second):
     """All views, the first ones before the second ones: their directions [2N, D], and 1 / their lengths [2N, 1]."""
     z = jnp.concatenate([first, second]).astype(wide(first, second))
-    scale = jax.lax.stop_gradient(jnp.abs(z).max(axis=1, keepdims=True, initial=0))  # or squares overflow
-    is_zero = scale == 0
-    scale = jnp.where(is_zero, 1, scale)
+    largest = jax.lax.stop_gradient(jnp.abs(z).max(axis=1, keepdims=True, initial=0))
+    is_zero = largest == 0
+    scale = jnp.where(is_zero, 1, unit_of(largest))
     scaled = z / scale
     squares = jnp.where(is_zero, 1, jnp.sum(jnp.square(scaled), axis=1, keepdims=True))
     inverse = jnp.where(is_zero, 0, jax.lax.rsqrt(squares))

@@ -19,10 +19,11 @@ smoothed t_k wherever it stood above, in s too, so that an unsmoothed class id h
 
     dt_k = w_k (lse(z) - z_k) dL            dw_k = sum over examples of t_k (lse(z) - z_k) dL
 
-lse is computed as m + log sum exp(z - m) with m = max z, which neither overflows nor loses everything
-to underflow, whatever the size of the logits. m and the sum are two numbers per example, and enough to
-have p again: p_k = exp(z_k - m) / sum. That says lse twice, but exp(z - m) is what the forward pass
-computed, so that compiled together, as they are in a training step, the two passes compute it once.
+With m = max z, -log p_k = lse(z) - z_k is computed as log sum exp(z - m) + (m - z_k): nothing overflows, and
+no digit is lost to logits that are far from zero, as in the difference of lse(z) = m + log sum exp(z - m)
+and z_k. m and the sum are two numbers per example, and enough to have p again: p_k = exp(z_k - m) / sum.
+exp(z - m) is what the forward pass computed, so that compiled together, as they are in a training step, the
+two passes compute it once. A class without weight or probability costs nothing, even where its logit is -inf.
 
 Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs" (1990);
 label smoothing: Szegedy et al., "Rethinking the Inception architecture" (2016).
@@ -66,7 +67,8 @@ def softmax_cross_entropy(
             the sum of the weights.
 
     Returns:
-        The losses, of shape [...], in the dtype of the logits, computed in float32 or wider.
+        The losses, of shape [...], in the dtype of the logits, computed in float32 or wider. Where a class is asked
+        for that is impossible, of which the logit is -inf, they are infinite, or near the largest number.
 
     Raises:
         InputError: for labels or weights of another shape, floats where ids are meant, smoothing outside
@@ -81,7 +83,7 @@ def softmax_cross_entropy(
         [2.3026, 2.3026]
     """
     z, labels, class_weights = _wide(logits, labels, where, class_weights)
-    loss = _loss(z, labels, where, class_weights, jax.nn.logsumexp(z, axis=-1), label_smoothing)
+    loss = _loss(z, labels, where, class_weights, *peak_and_total(z), label_smoothing)
     return loss.astype(logits.dtype)
 
 
@@ -115,7 +117,7 @@ def _(logits, labels, *, label_smoothing, where, class_weights):
 def _(logits, labels, *, label_smoothing, where, class_weights):
     z, known, weights = _wide(logits, labels, where, class_weights)
     peak, total = peak_and_total(z)
-    loss = _loss(z, known, where, weights, peak + jnp.log(total), label_smoothing)
+    loss = _loss(z, known, where, weights, peak, total, label_smoothing)
     return loss.astype(logits.dtype), (logits, labels, where, class_weights, peak, total)
 
 
@@ -131,7 +133,7 @@ def _(residuals, dloss, *, label_smoothing):
     dz = jnp.exp(z - peak[..., None]) * (dlse / total)[..., None]
     if label_smoothing:
         dz = dz - _weighted(duniform[..., None] / z.shape[-1], class_weights)
-    surprise = (peak + jnp.log(total))[..., None] - z
+    surprise = jnp.log(total)[..., None] + (peak[..., None] - z)
     if are_ids(labels):
         targets = jnp.arange(z.shape[-1]) == labels[..., None]
         dz = dz - jnp.where(targets, (dhard * mass)[..., None], 0)
@@ -139,17 +141,18 @@ def _(residuals, dloss, *, label_smoothing):
     else:
         targets = labels
         dz = dz - _weighted(labels, class_weights) * dhard[..., None]
-        dlabels = _weighted(surprise, class_weights) * dhard[..., None]
+        dlabels = _each(class_weights, surprise, z) * dhard[..., None]
     if class_weights is None:
         return dz, dlabels, None, None
     dtargets = targets * dhard[..., None] + duniform[..., None] / z.shape[-1]
-    return dz, dlabels, None, (_asked_for(surprise, dtargets) * dtargets).sum(range(dloss.ndim))
+    return dz, dlabels, None, _each(dtargets, surprise, z).sum(range(dloss.ndim))
 
 
-def _asked_for(surprise, dtargets):
-    """The surprise, but 0 where it is infinite and no target asks: the product of both is zero there, not NaN."""
-    is_asked_for = dtargets.astype(bool)
-    return jnp.where(jnp.isinf(surprise) & ~is_asked_for, 0, surprise)
+def _each(weights, surprise, z):
+    """weights surprise, which is 0 and not NaN where an impossible class has no weight; None weighs all alike."""
+    if weights is None:
+        return surprise
+    return weights * jnp.where((z == -jnp.inf) & (weights == 0), 0, surprise)
 
 
 def _wide(logits, labels, where, class_weights):
@@ -160,16 +163,24 @@ def _wide(logits, labels, where, class_weights):
     return *without_masked(where, logits.astype(dtype), labels), class_weights
 
 
-def _loss(z, labels, where, class_weights, lse, label_smoothing):
+def _loss(z, labels, where, class_weights, peak, total, label_smoothing):
     mass = _mass(labels, class_weights)
     if are_ids(labels):
-        loss = mass * (lse - jnp.take_along_axis(z, labels[..., None], axis=-1, mode="clip")[..., 0])
+        z_right = jnp.take_along_axis(z, labels[..., None], axis=-1, mode="clip")[..., 0]
+        loss = mass * jnp.log(total) + _each(mass, peak - z_right, z_right)
     else:
-        loss = mass * lse - (_weighted(labels, class_weights) * z).sum(-1)
+        loss = mass * jnp.log(total) + (_weighted(labels, class_weights) * _below(z, peak)).sum(-1)
     if label_smoothing:
-        uniform = _weighted(lse[..., None] - z, class_weights).mean(-1)
+        mean_weight = 1 if class_weights is None else class_weights.mean()
+        uniform = mean_weight * jnp.log(total) + _weighted(_below(z, peak), class_weights).mean(-1)
         loss = (1 - label_smoothing) * loss + label_smoothing * uniform
     return valid(loss, labels, where, z.shape[-1])
+
+
+def _below(z, peak):
+    """peak - z, but as far as can be written for what is impossible: without weight, infinity would be NaN."""
+    peak = jax.lax.optimization_barrier(peak)  # or XLA makes a whole array of it, for the exponentials too
+    return jnp.minimum(peak[..., None] - z, jnp.finfo(z.dtype).max)
 
 
 def _mass(labels, class_weights):

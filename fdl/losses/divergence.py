@@ -11,8 +11,9 @@ log q_k = c_k - lse(c). With r_k = log p_k - log q_k, and d log p_k / da_j = [j 
 The arguments are logits because those exist for any network, of any size, without a logarithm of zero;
 log-probabilities are logits too, since lse of them is 0. A class with p_k = 0 costs nothing, by the
 limit of p log p, even where its logits are -inf.
-The backward pass needs the largest logit and the sum of exp(logit - largest) of both, for p and q, and
-mean = KL + lse(a) - lse(c), for r - KL = a - (c + mean): five numbers per example.
+The backward pass needs the largest logit and the sum of exp(logit - largest) of both, for p, q and r, and KL: five
+numbers per example. Logits are only ever measured from the largest of their row: far from zero, a - c would have lost
+the digits in which p and q differ.
 
 Gaussian. For q = N(mean, exp(log_var)) in every latent dimension against the standard normal,
 
@@ -83,22 +84,28 @@ def _(p_logits, q_logits, *, where):
 @kl_divergence.forward
 def _(p_logits, q_logits, *, where):
     a, c = widened(where, p_logits, q_logits)
-    (peak_a, total_a), (peak_c, total_c) = sums = peak_and_total(a), peak_and_total(c)
-    shift = peak_a - peak_c + jnp.log(total_a / total_c)  # lse(a) - lse(c)
-    p = jnp.exp(a - peak_a[..., None])  # times total_a
-    divergence = _mean_ratio(p, a - c - shift[..., None]) / total_a
-    return divergence.astype(q_logits.dtype), (p_logits, q_logits, where, sums, shift + divergence)
+    sums = (peak_a, total_a), _ = peak_and_total(a), peak_and_total(c)
+    divergence = _mean_ratio(jnp.exp(a - peak_a[..., None]), _log_ratio(a, c, sums)) / total_a
+    return divergence.astype(q_logits.dtype), (p_logits, q_logits, where, sums, divergence)
 
 
 @kl_divergence.backward
 def _(residuals, dloss):
-    p_logits, q_logits, where, ((peak_a, total_a), (peak_c, total_c)), mean = residuals
+    p_logits, q_logits, where, sums, divergence = residuals
+    (peak_a, total_a), (peak_c, total_c) = sums
     a, c = widened(where, p_logits, q_logits)
     p, q = jnp.exp(a - peak_a[..., None]), jnp.exp(c - peak_c[..., None])  # times total_a, and total_c
     dp, dq = (dloss / total_a)[..., None], (dloss / total_c)[..., None]
-    # divergence = sum p (a - c) - shift, and mean = sum p (a - c)
-    da = jnp.where(p == 0, 0, p * (a - (c + mean[..., None]))) * dp
+    # divergence = sum p (log p - log q)
+    da = jnp.where(p == 0, 0, p * (_log_ratio(a, c, sums) - divergence[..., None])) * dp
     return da, q * dq - p * dp, None
+
+
+def _log_ratio(a, c, sums):
+    """log p - log q."""
+    # Without the barrier XLA makes whole arrays of the peaks, for the exponentials too.
+    (peak_a, total_a), (peak_c, total_c) = jax.lax.optimization_barrier(sums)
+    return (a - peak_a[..., None]) - (c - peak_c[..., None]) - jnp.log(total_a / total_c)[..., None]
 
 
 def _mean_ratio(p, log_ratio):

@@ -12,7 +12,7 @@ exp(z - m) so far, a block with the logits z_J changes them to
 
     m' = max(m, max z_J)              s' = s e^(m - m') + sum exp(z_J - m')
 
-and in the end lse = m + log s. The right class is met in one of the blocks, and its logit kept.
+and in the end L = log s - (z_y - m). The right class is met in one of the blocks, and its logit kept.
 
 Backward. From x, w, b, m and s each block has its logits and probabilities again, and with
 dz_J = (p_J - t_J) dL, as derived in cross_entropy.py, the rules of the affine map hold block by block:
@@ -42,6 +42,7 @@ from fdl.losses.arguments import (
     check_range,
     check_smoothing,
     check_where,
+    peak_and_total,
     valid,
     without_masked,
 )
@@ -96,9 +97,10 @@ def linear_softmax_cross_entropy(
     """
     rows, y = without_masked(where, x, labels)
     z = _logits(rows, w, b)
-    lse = jax.nn.logsumexp(z, axis=-1)
     right = jnp.take_along_axis(z, y[..., None], axis=-1, mode="clip")[..., 0]
-    loss = valid(_loss(lse, right, z.mean(-1), label_smoothing), y, where, z.shape[-1])
+    peak, total = peak_and_total(z)
+    below_mean = (peak[..., None] - z).mean(-1) if label_smoothing else 0
+    loss = valid(_loss(total, peak - right, below_mean, label_smoothing), y, where, z.shape[-1])
     return loss.astype(x.dtype)
 
 
@@ -131,16 +133,18 @@ def _(x, w, b, labels, *, label_smoothing, where, block):
     lowest = jnp.full_like(zero, jnp.finfo(zero.dtype).min)  # above minus infinity, of which a block may be full
 
     def step(carry, start, size):
-        peak, total, right, sum_z = carry
+        peak, total, right, below = carry
         z = _logits(rows, *_columns(w, b, start, size))
         higher = jnp.maximum(peak, z.max(1))
         total = total * jnp.exp(peak - higher) + jnp.exp(z - higher[:, None]).sum(1)
         here = jnp.take_along_axis(z, (y - start)[:, None], axis=1, mode="clip")[:, 0]
         right = jnp.where(y >= start, here, right)  # if it is beyond this block, a later one will know
-        return higher, total, right, (sum_z + z.sum(1) if label_smoothing else sum_z)
+        if label_smoothing:  # by how much the logits so far are below the peak, all together
+            below = jnp.where(start > 0, below + (higher - peak) * start, 0) + (higher[:, None] - z).sum(1)
+        return higher, total, right, below
 
-    peak, total, right, sum_z = _over_blocks(step, (lowest, zero, zero, zero), classes, block)
-    loss = _loss(peak + jnp.log(total), right, sum_z / classes, label_smoothing)
+    peak, total, right, below = _over_blocks(step, (lowest, zero, zero, zero), classes, block)
+    loss = _loss(total, peak - right, below / classes, label_smoothing)
     loss = valid(loss, y, known, classes)
     return loss.astype(x.dtype).reshape(labels.shape), (x, w, b, labels, where, peak, total)
 
@@ -183,8 +187,10 @@ def _dtype(x, w, b):
     return wide(x, w) if b is None else wide(x, w, b)
 
 
-def _loss(lse, right, mean, label_smoothing):
-    return lse - (1 - label_smoothing) * right - (label_smoothing * mean if label_smoothing else 0)
+def _loss(total, below_right, below_mean, label_smoothing):
+    """The loss by how far the right logit, and all in the mean, are below the largest."""
+    below = (1 - label_smoothing) * below_right + (label_smoothing * below_mean if label_smoothing else 0)
+    return jnp.log(total) + below
 
 
 def _subtract_at(z, columns, amounts):

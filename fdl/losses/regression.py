@@ -148,8 +148,7 @@ def huber(
         [0.125, 3.5]
     """
     error = _error(predictions, targets, where)
-    clipped = jnp.clip(error, -delta, delta)
-    clipped = jnp.where(clipped == error, error, jax.lax.stop_gradient(clipped))  # no 0 * inf in JAX's derivative
+    clipped = _clipped(error, delta)
     return (clipped * (error - clipped / 2)).astype(predictions.dtype)
 
 
@@ -168,5 +167,11 @@ def _(predictions, targets, *, delta, where):
 @huber.backward
 def _(residuals, dloss, *, delta):
     # loss = clipped * (e - clipped / 2)
-    de = jnp.clip(_error(*residuals), -delta, delta) * dloss
+    de = _clipped(_error(*residuals), delta) * dloss
     return de, -de, None
+
+
+def _clipped(error, delta):
+    """The error within delta, which follows it up to the ends: there JAX halves the slope of a clip."""
+    clipped = jnp.clip(error, -delta, delta)
+    return jnp.where(clipped == error, error, jax.lax.stop_gradient(clipped))  # nor is there 0 * inf beyond them

@@ -9,7 +9,9 @@ of each the k nearest so far are kept:
                       |--> distances [N, block] --> the k smallest, with those kept so far --> next block
     memory [M, D] ----+
 
-which needs N (block + k) numbers at a time, where all distances would need N M.
+which needs N (block + k) numbers at a time, where all distances would need N M. The three terms cancel where an example
+is near to a query, and leave few digits of its distance. So some more than k are found like this, and their distances
+computed again from x - m.
 
 The error of the nearest neighbour is at most twice that which no method can avoid, once the memory is large enough; in
 many dimensions that takes very many examples. Distances are those of the features as they are: standardise them, or
@@ -31,6 +33,8 @@ from fdl.ids import check_ids
 from fdl.layers import one_hot
 from fdl.rule import wide
 from fdl.slices import slice_at
+
+SPARE = 8  # examples beyond k: as many may be in the wrong order
 
 
 def nearest_neighbours(x: jax.Array, memory: jax.Array, k: int, *, block: int = 4096) -> tuple[jax.Array, jax.Array]:
@@ -108,6 +112,20 @@ def k_nearest_neighbours(
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _nearest(x: jax.Array, memory: jax.Array, k: int, block: int) -> tuple[jax.Array, jax.Array]:
+    """The nearest among somewhat more than k, by their differences, which lose no digit to the products."""
+    candidates = _candidates(x, memory, min(k + SPARE, len(memory)), block)
+
+    def nearest_of(query: Any) -> tuple[jax.Array, jax.Array]:
+        x, index = query
+        difference = memory[index].astype(wide(x, memory)) - x
+        squared = jnp.sum(jnp.square(difference), axis=range(1, difference.ndim))
+        squared, index = jax.lax.sort((squared, index), num_keys=2)
+        return jnp.sqrt(squared[:k]), index[:k]
+
+    return jax.lax.map(nearest_of, (x, candidates), batch_size=min(len(x), 32) or None)
+
+
+def _candidates(x: jax.Array, memory: jax.Array, k: int, block: int) -> jax.Array:
     total = len(memory)
     x, memory = x.reshape(len(x), -1), memory.reshape(total, -1)
     middle = memory.mean(axis=0, dtype=wide(memory))  # far from zero, the terms of d^2 would cancel to a few digits
@@ -125,5 +143,4 @@ def _nearest(x: jax.Array, memory: jax.Array, k: int, block: int) -> tuple[jax.A
         return -smallest, jnp.take_along_axis(index, where, axis=1)
 
     nothing = jnp.full((len(x), k), jnp.inf, x.dtype), jnp.zeros((len(x), k), int)
-    squared, index = jax.lax.fori_loop(0, -(-total // block), look, nothing)
-    return jnp.sqrt(jnp.maximum(squared + (x**2).sum(axis=1, keepdims=True), 0)), index
+    return jax.lax.fori_loop(0, -(-total // block), look, nothing)[1]

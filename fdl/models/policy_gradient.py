@@ -148,5 +148,6 @@ def reinforce_loss(
     advantage = jax.lax.stop_gradient(returns - value)
     policy_loss = softmax_cross_entropy(scores, actions) * advantage
     value_loss = squared_error(value, returns) / 2
-    entropy = -jnp.sum(softmax(scores) * log_softmax(scores), axis=-1)
+    possible = scores > -jnp.inf  # p log p is 0 where p is 0
+    entropy = -jnp.sum(softmax(scores) * jnp.where(possible, log_softmax(scores), 0), axis=-1)
     return policy_loss + value_weight * value_loss - entropy_weight * entropy

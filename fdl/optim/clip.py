@@ -1,5 +1,6 @@
 """Clipping: gradients that are too large are made smaller, so that one bad batch does not undo many steps."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -76,12 +77,17 @@ def clip_by_global_norm(limit: Hyperparameter) -> Optimizer:
         h = values.at(opt_state.step)
         norm = global_norm(grads)
         limit = jnp.asarray(h["limit"], norm.dtype)
-        share = limit / jnp.maximum(norm, limit)
-        share = jnp.where(jnp.isfinite(norm), share, jnp.nan)
-        clipped = jax.tree.map(lambda g: jnp.asarray(g, wide(g)) * share.astype(wide(g)), grads)
+        first = jnp.where(norm > 2.0**64, 2.0**-64, 1)  # limit / norm alone may be too small to be written
+        share = jnp.where(jnp.isfinite(norm), limit / (jnp.maximum(norm, limit) * first), jnp.nan)
+        clipped = jax.tree.map(lambda g: _times(g, first, share), grads)
         return clipped, ClipState(opt_state.step + 1, recorded(h, opt_state.hyperparameters))
 
     return Optimizer(init, update)
+
+
+def _times(g: Any, *factors: jax.Array) -> jax.Array:
+    """g times one factor after the other, in float32 or wider."""
+    return math.prod((factor.astype(wide(g)) for factor in factors), start=jnp.asarray(g, wide(g)))
 
 
 def global_norm(tree: Any) -> jax.Array:

@@ -33,10 +33,11 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.lengths import norm
 from fdl.optim.full_batch import Descent
 from fdl.optim.line_search import Direction, LineSearch, strong_wolfe
 from fdl.optim.problem import Objective, Point
-from fdl.optim.vectors import dot, norm
+from fdl.optim.vectors import dot
 
 BETAS = ("polak_ribiere", "fletcher_reeves", "hestenes_stiefel")
 

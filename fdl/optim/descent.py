@@ -82,9 +82,8 @@ def nesterov(learning_rate: Hyperparameter, decay: Hyperparameter = 0.9) -> Opti
         v' = m v - lr g(p)                 p' = w' + m' v' = p - lr g(p) + m' v'
 
     So p follows the method exactly, also while m changes, and w = p - m v is within one velocity of it, which
-    vanishes as training converges. PyTorch and optax take the same form; libraries that call v = m v - lr g,
-    w += m v - lr g "Nesterov" mean this too. Keras and some courses apply it to w, with a gradient taken at w,
-    which is another method.
+    vanishes as training converges. PyTorch, optax and Keras take the same form; Keras writes it as v = m v - lr g,
+    w += m v - lr g. Some courses apply it to w, with a gradient taken at w, which is another method.
 
     Args:
         learning_rate: lr >= 0.

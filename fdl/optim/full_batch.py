@@ -21,10 +21,11 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.lengths import norm
 from fdl.optim.choices import chosen
 from fdl.optim.line_search import LINE_SEARCHES, Direction, LineSearch, search_along
 from fdl.optim.problem import Objective, Point
-from fdl.optim.vectors import largest, norm, select
+from fdl.optim.vectors import largest, select
 
 
 class Stop(enum.IntEnum):

@@ -30,7 +30,10 @@ class Range(NamedTuple):
 
 
 NOT_NEGATIVE = Range("a finite {} that is not negative", lambda value: 0 <= value < math.inf)
-POSITIVE = Range("a finite {} that is positive, also in float32", lambda value: 0 < float(np.float32(value)) < math.inf)
+TINY = float(np.finfo(np.float32).tiny)  # what is smaller, XLA takes for zero
+POSITIVE = Range(
+    "a finite {} that is positive, also in float32", lambda value: TINY <= float(np.float32(value)) < math.inf
+)
 SHARE = Range("{} between 0 and 1", lambda value: 0 < value < 1)
 DECAY = Range("{} in [0, 1)", lambda value: 0 <= value < 1)
 

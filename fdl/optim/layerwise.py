@@ -31,8 +31,7 @@ def lars(
         v = m v - lr r (g + weight_decay w)
         w += v
 
-    The weight decay is coupled: it is part of the gradient. optax multiplies by lr after the momentum, which is
-    the same as long as lr does not change, and divides by |g + weight_decay w|.
+    The weight decay is coupled: it is part of the gradient. optax divides by |g + weight_decay w|.
 
     Args:
         learning_rate: lr >= 0; with a trust of 0.001 values above 1 are usual.

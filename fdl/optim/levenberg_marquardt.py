@@ -36,11 +36,12 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.lengths import norm
 from fdl.optim.choices import check_between
 from fdl.optim.full_batch import Step
 from fdl.optim.gauss_newton import LeastSquaresMethod
 from fdl.optim.problem import LeastSquares, Linearized, Point
-from fdl.optim.vectors import dot, norm, select
+from fdl.optim.vectors import dot, select
 
 
 class Damping(NamedTuple):

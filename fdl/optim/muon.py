@@ -8,7 +8,7 @@ by products of matrices alone. Each step of
     X = a X + (b A + c A^2) X           A = X X^T,    (a, b, c) = (3.4445, -4.7750, 2.0315)
 
 maps the singular values s of X, all at once, by p(s) = a s + b s^3 + c s^5. From X = M / |M|, where they are at most
-one, five steps bring those above 0.003 into the range from 0.68 to 1.14: p is steep at zero rather than exact at one.
+one, five steps bring those above 0.003 into the range from 0.68 to 1.21: p is steep at zero rather than exact at one.
 
 Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); the iteration by
 polynomials: Kovarik (1970), Bjorck and Bowie (1971).

@@ -32,10 +32,11 @@ import jax
 import jax.numpy as jnp
 
 from fdl.counts import check_count
+from fdl.lengths import norm
 from fdl.optim.full_batch import Descent
 from fdl.optim.line_search import Direction, LineSearch, backtracking
 from fdl.optim.problem import Objective, Point
-from fdl.optim.vectors import dot, largest, norm
+from fdl.optim.vectors import dot, largest
 
 
 class Spectrum(NamedTuple):

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from fdl.errors import InputError
-from fdl.optim.vectors import dot, norm
+from fdl.lengths import norm
+from fdl.optim.vectors import dot
 from fdl.rule import differentiation
 
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.lengths import unit_of
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.trees import check_params
 from fdl.paths import Keep, is_weight, matcher, path_of
@@ -64,9 +65,9 @@ def project_max_norm(params: Any, limit: float, keep: Keep = is_weight) -> Any:
                 f"project_max_norm expects weights of shape [*kernel, in, out], got {list(jnp.shape(w))} at {path}"
             )
         incoming, w_wide = tuple(range(w.ndim - 1)), w.astype(wide(w))
-        unit = jnp.maximum(jnp.max(jnp.abs(w_wide), incoming, initial=0), limit)  # so that no square overflows
-        length = unit * jnp.sqrt(jnp.sum(jnp.square(w_wide / unit), incoming))
-        return (w_wide * (limit / jnp.maximum(length, limit))).astype(w.dtype)
+        unit = unit_of(jnp.max(jnp.abs(w_wide), incoming, initial=0))
+        length = jnp.sqrt(jnp.sum(jnp.square(w_wide / unit), incoming))  # in that unit
+        return jnp.where(length * unit <= limit, w_wide, w_wide / unit * (limit / length)).astype(w.dtype)
 
     return jax.tree.map_with_path(project, params)
 

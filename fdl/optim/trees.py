@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.lengths import norm
 from fdl.paths import Keep, matcher, path_of
 from fdl.rule import wide
 
@@ -155,21 +156,15 @@ def either(condition: Any, yes: Callable[..., Any], no: Callable[..., Any], *arg
 
 
 def length(a: jax.Array) -> jax.Array:
-    """The Euclidean length of an array; where its squares overflow or vanish, from shares of the largest component.
+    """The Euclidean length of an array, by `fdl.lengths.norm` where its squares overflow or vanish.
 
     Example:
         >>> float(length(jnp.array([3.0, 4.0]))), round(float(length(jnp.array([3e-30, 4e-30]))) * 1e30, 4)
         (5.0, 5.0)
     """
-
-    def robust(a: jax.Array) -> jax.Array:
-        largest = jnp.max(jnp.abs(a), initial=0)
-        unit = jnp.where(largest > 0, largest, 1)
-        return largest * jnp.sqrt(jnp.sum(jnp.square(a / unit)))
-
     total = jnp.vdot(a, a)  # on CPU a product runs on all cores, and a sum on one
     is_usual = jnp.isfinite(total) & (total > jnp.finfo(a.dtype).tiny / jnp.finfo(a.dtype).eps)
-    return either(is_usual, lambda _: jnp.sqrt(total), robust, a)
+    return either(is_usual, lambda _: jnp.sqrt(total), norm, a)
 
 
 def zeros_of(tree: Any) -> Any:

@@ -57,13 +57,6 @@ def dot(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.dot(a, b, precision="highest")
 
 
-def norm(a: jax.Array) -> jax.Array:
-    """|a|, the length of a vector, without overflow in its squares."""
-    largest = jnp.max(jnp.abs(a), initial=0)
-    unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    return unit * jnp.sqrt(jnp.sum(jnp.square(a / unit)))
-
-
 def largest(a: jax.Array) -> jax.Array:
     """max |a_i|; zero where there are none."""
     return jnp.max(jnp.abs(a), initial=0)

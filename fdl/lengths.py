@@ -1,0 +1,28 @@
+"""Lengths of vectors of any size: measured in a unit of their own, in which no square overflows or vanishes."""
+
+import jax
+import jax.numpy as jnp
+
+
+def unit_of(largest: jax.Array) -> jax.Array:
+    """A unit for numbers up to this size: about the largest, and a number whose inverse can be written too.
+
+    XLA divides by multiplying with the inverse, and takes what is too small to be normal for zero.
+
+    Example:
+        >>> unit_of(jnp.array([4.0, 2e38, 0.0])).tolist()
+        [4.0, 8.507059173023462e+37, 1.1754943508222875e-38]
+    """
+    tiny = float(jnp.finfo(largest.dtype).tiny)
+    return jnp.clip(largest, tiny, 1 / tiny)
+
+
+def norm(a: jax.Array) -> jax.Array:
+    """The Euclidean length of an array, infinite only if a component is, or if the length itself cannot be written.
+
+    Example:
+        >>> float(norm(jnp.array([3.0, 4.0]))), float(norm(jnp.array([2.0**127, 1.0]))) == 2.0**127
+        (5.0, True)
+    """
+    unit = unit_of(jnp.max(jnp.abs(a), initial=0))
+    return unit * jnp.sqrt(jnp.sum(jnp.square(a / unit)))
