@@ -87,6 +87,19 @@ class TestShuffledBatches:
         with pytest.raises(InputError, match=message):
             shuffled_batches(arrays, 2, seed=0, epoch=0)
 
+    def test_refuses_what_selects_rows_by_label(self):
+        class Series(list):  # as of pandas, which is not installed here
+            iloc, ndim, shape = None, 1, (10,)
+
+        for take in (
+            lambda data: Batches(data, 4, seed=0),
+            lambda data: ordered_batches(data, 4),
+            lambda data: split(data, (5, 5), seed=0),
+            lambda data: k_folds(data, 2, seed=0),
+        ):
+            with pytest.raises(InputError, match=r"got a Series of pandas, .* by label .*: pass .to_numpy\(\)"):
+                take((X, Series()))
+
     def test_refuses_negative_seeds(self):
         with pytest.raises(InputError, match="got -1"):
             shuffled_batches(X, 2, seed=-1, epoch=0)

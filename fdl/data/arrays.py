@@ -3,7 +3,8 @@
 An array is whatever has ``shape``, ``dtype``, ``ndim`` and rows at integer indices: NumPy and JAX arrays,
 memory maps (``np.load(path, mmap_mode="r")``), HDF5 and zarr arrays, `fdl.data.image_folder`'s images. What is
 not in memory stays where it is, and is read batch by batch, its rows in the order in which they are stored:
-neighbours on disk come in one go, and HDF5 takes no other order.
+neighbours on disk come in one go, and HDF5 takes no other order. What selects rows by label, as pandas does, is no such
+array, and is refused: ``y[[2, 0]]`` of a shuffled Series are other rows than those of ``x[[2, 0]]``.
 """
 
 import math
@@ -26,7 +27,7 @@ def count(arrays: Any) -> int:
         arrays: a pytree of arrays that agree in the length of their first axis.
 
     Raises:
-        InputError: when they do not agree, or are no such arrays.
+        InputError: when they do not agree, or are no such arrays, as those of pandas, whose rows have labels.
 
     Example:
         >>> import numpy as np
@@ -34,6 +35,11 @@ def count(arrays: Any) -> int:
         100
     """
     leaves = jax.tree.leaves(arrays)
+    if labelled := [leaf for leaf in leaves if hasattr(leaf, "iloc")]:
+        raise InputError(
+            f"data is made of arrays, got a {type(labelled[0]).__name__} of pandas, which selects rows by label and not "
+            "by place: pass .to_numpy()"
+        )
     if not leaves or not all(getattr(leaf, "ndim", 0) for leaf in leaves):
         wrong = next((type(leaf).__name__ for leaf in leaves if not getattr(leaf, "ndim", 0)), "none at all")
         raise InputError(
