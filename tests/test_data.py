@@ -223,6 +223,7 @@ class TestOnDisk:
         np.testing.assert_array_equal(np.asarray(rest[0]), X[rest[1]])
         np.testing.assert_array_equal(rest[0][1], X[rest[1][1]])
         assert np.asarray(rest[0], np.float32).dtype == np.float32
+        assert repr(rest[0]) == "Subset(4 rows of float64[10, 2])"
 
     def test_parts_of_parts(self, mapped):
         part, _ = split((mapped, LABELS), (6, 4), seed=0)

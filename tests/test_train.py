@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fdl import InputError
-from fdl.data import Batches
+from fdl.data import Batches, k_folds
 from fdl.layers import LSTM, Affine, BatchNorm, Dropout, Flatten, Relu, Serial
 from fdl.losses import l2, softmax_cross_entropy
 from fdl.optim import Optimizer, adam, scale_loss, sgd
@@ -313,6 +313,13 @@ class TestEvaluate:
         parts = evaluate(eval_step, train_state, [(x[:7], labels[:7]), (x[7:11], labels[7:11]), (x[11:], labels[11:])])
         assert list(whole) == ["loss", "accuracy"]
         assert parts == pytest.approx(whole, rel=1e-5)
+
+    def test_reads_what_is_on_disk(self, eval_step, train_state, tmp_path):
+        x, labels = make_batch()
+        np.save(tmp_path / "x.npy", x)
+        _, validation = next(k_folds((np.load(tmp_path / "x.npy", mmap_mode="r"), labels), 3, seed=0))
+        expected = evaluate(eval_step, train_state, [(np.asarray(validation[0]), validation[1])])
+        assert evaluate(eval_step, train_state, [validation]) == expected
 
     def test_uses_running_statistics_and_drops_nothing(self, eval_step, train_state):
         x, labels = make_batch()

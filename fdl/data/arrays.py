@@ -37,8 +37,8 @@ def count(arrays: Any) -> int:
     leaves = jax.tree.leaves(arrays)
     if labelled := [leaf for leaf in leaves if hasattr(leaf, "iloc")]:
         raise InputError(
-            f"data is made of arrays, got a {type(labelled[0]).__name__} of pandas, which selects rows by label and not "
-            "by place: pass .to_numpy()"
+            f"data is made of arrays, got a {type(labelled[0]).__name__} of pandas, which selects rows by label and "
+            "not by place: pass .to_numpy()"
         )
     if not leaves or not all(getattr(leaf, "ndim", 0) for leaf in leaves):
         wrong = next((type(leaf).__name__ for leaf in leaves if not getattr(leaf, "ndim", 0)), "none at all")
@@ -81,7 +81,20 @@ def subset(arrays: Any, index: np.ndarray) -> Any:
     return jax.tree.map(lambda array: array[index] if in_memory(array) else Subset(array, index), arrays)
 
 
-@dataclass(frozen=True, eq=False)
+def loaded(arrays: Any) -> Any:
+    """The same pytree with all arrays in memory, as a compiled function takes them; what is no array stays as it is.
+
+    Example:
+        >>> import numpy as np
+        >>> loaded({"x": Subset(np.array([10, 11, 12]), np.array([2, 0])), "scale": 0.5})
+        {'scale': 0.5, 'x': array([12, 10])}
+    """
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf) if hasattr(leaf, "shape") and not in_memory(leaf) else leaf, arrays
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Subset:
     """Some rows of an array that stays where it is, itself an array as far as data sets are concerned.
 
@@ -92,8 +105,8 @@ class Subset:
     Example:
         >>> import numpy as np
         >>> some = Subset(np.array([10, 11, 12]), np.array([2, 0]))
-        >>> some.shape, some[0], np.asarray(some)
-        ((2,), np.int64(12), array([12, 10]))
+        >>> some, some[0], np.asarray(some)
+        (Subset(2 rows of int64[3]), np.int64(12), array([12, 10]))
     """
 
     array: Any
@@ -113,6 +126,9 @@ class Subset:
     def ndim(self) -> int:
         """That of the array."""
         return self.array.ndim
+
+    def __repr__(self) -> str:  # without the numbers, of which there are many, and on disk
+        return f"Subset({len(self)} rows of {np.dtype(self.dtype)}{list(self.array.shape)})"
 
     def __len__(self) -> int:
         return len(self.index)

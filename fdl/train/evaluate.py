@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from fdl.data.arrays import loaded
 from fdl.errors import InputError
 from fdl.train.check_batch import check_train_state
 from fdl.train.metrics import examples_in, mean_over_examples
@@ -50,7 +51,8 @@ def evaluate(
     Args:
         eval_step: from `make_eval_step`.
         train_state: what to evaluate; it stays as it is.
-        batches: any iterable of batches; ``[(inputs, targets)]`` when all fits into one.
+        batches: any iterable of batches; ``[(inputs, targets)]`` when all fits into one. What is not in memory, such
+            as a part of a memory map, is read batch by batch.
 
     Raises:
         InputError: when there are no batches, and for what is one batch, or a function of the epoch.
@@ -72,7 +74,7 @@ def evaluate(
     check_train_state("evaluate", train_state)
     metrics, examples = [], []
     for batch in batches:
-        metrics.append(eval_step(train_state, batch))
+        metrics.append(eval_step(train_state, loaded(batch)))
         examples.append(examples_in(batch))
     if not metrics:
         raise InputError("there is nothing to evaluate: batches gave no batch")
