@@ -186,7 +186,7 @@ def test_gradients_flow_through_every_wiring():
         (lambda p, s: Dropout(float("nan")), r"rate in \[0, 1\).* got nan"),
         (lambda p, s: Affine(0), "Affine needs features as a whole number"),
         (lambda p, s: BatchNorm(momentum=1.5), r"momentum in \[0, 1\)"),
-        (lambda p, s: BatchNorm(eps=0.0), "positive eps"),
+        (lambda p, s: BatchNorm(eps=0.0), "an eps between 0 and 1, got 0.0"),
     ],
 )
 def test_errors_say_where_and_what(call, message):

@@ -6,14 +6,32 @@ import numpy as np
 import pytest
 
 import fdl
+from fdl import InputError
 from fdl.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    AdditiveAttention,
     Affine,
     AffineNormRelu,
     BatchNorm,
+    Conv,
+    ConvLSTM,
     ConvNormRelu,
+    ConvTranspose,
+    DepthwiseConv,
     Dropout,
+    Embedding,
+    GraphAttention,
+    GraphConv,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LearnedPositions,
     MultiHeadAttention,
     PositionalEncoding,
+    RMSNorm,
+    SeparableConv,
     affine,
     batch_norm,
     batch_norm_inference,
@@ -26,6 +44,41 @@ from fdl.layers import (
 )
 
 KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: LayerNorm(64), lambda: RMSNorm(64), lambda: InstanceNorm(64), lambda: GroupNorm(8, 64)]
+)
+def test_a_norm_reads_the_number_of_features_off_its_input(make):
+    with pytest.raises(InputError, match="an eps between 0 and 1, got 64: the number of features is read off x"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: Affine(8, w_init=16), "w_init"),
+        (lambda: Conv(8, 3, b_init=16), "b_init"),
+        (lambda: DepthwiseConv(3, w_init=16), "w_init"),
+        (lambda: SeparableConv(8, 3, w_init=16), "w_init"),
+        (lambda: ConvTranspose(8, 3, w_init=16), "w_init"),
+        (lambda: ConvNormRelu(8, 3, w_init=16), "w_init"),
+        (lambda: AffineNormRelu(8, w_init=16), "w_init"),
+        (lambda: Embedding(10, 4, 16), "w_init"),
+        (lambda: LearnedPositions(10, 16), "w_init"),
+        (lambda: MultiHeadAttention(2, out_init=16), "out_init"),
+        (lambda: AdditiveAttention(8, 16), "w_init"),
+        (lambda: GraphConv(8, w_init=16), "w_init"),
+        (lambda: GraphAttention(8, heads=2, w_init=16), "w_init"),
+        (lambda: RNN(8, 16), "wx_init"),
+        (lambda: LSTM(8, 16), "wx_init"),
+        (lambda: GRU(8, 16), "wx_init"),
+        (lambda: ConvLSTM(8, kernel=3, wh_init=16), "wh_init"),
+    ],
+)
+def test_what_is_no_initializer_is_refused_at_once(make, name):
+    with pytest.raises(InputError, match=rf"needs an initializer as {name}, such as he_normal\(\), got 16"):
+        make()
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])

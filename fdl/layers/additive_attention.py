@@ -35,6 +35,7 @@ from fdl.layers.affine import affine
 from fdl.layers.attention_blocks import query_block
 from fdl.layers.attention_checks import check_mask, check_sequences
 from fdl.layers.attention_matrices import without_padding
+from fdl.layers.checks import check_initializers
 from fdl.rule import rule, wide
 from fdl.slices import put_at, slice_at
 
@@ -232,6 +233,7 @@ class AdditiveAttention(Layer):
 
     def __post_init__(self) -> None:
         check_count("AdditiveAttention", "hidden", self.hidden)
+        check_initializers(self)
 
     def init(self, key: jax.Array, queries: Any, keys: Any, lengths: Any = None) -> tuple[Tree, Tree]:
         q_key, k_key, key = split_key("AdditiveAttention", key, 3)

@@ -24,7 +24,7 @@ from fdl.errors import InputError
 from fdl.initializers import Initializer, he_normal, zeros
 from fdl.keys import split_key
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_product, weights_of
+from fdl.layers.checks import check_initializers, check_product, weights_of
 from fdl.rule import rule, wide
 
 
@@ -118,6 +118,7 @@ class Affine(Layer):
                 f"{type(self).__name__} is given its outputs alone, and bias=True or False, got bias={self.bias!r}: "
                 "init reads the number of inputs off x"
             )
+        check_initializers(self)
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         if not x.shape:

@@ -1,10 +1,12 @@
 """Checks of arguments that several families of rules share."""
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.layer import Layer
 
 
 def check_floats(who: str, x: Any) -> None:
@@ -99,19 +101,45 @@ def check_rate(who: str, rate: float) -> None:
 
 
 def check_eps(who: str, eps: float) -> None:
-    """Refuses what does not keep a norm's root away from zero.
+    """Refuses what does not keep a norm's root away from zero, or is no small number, such as a number of features.
 
     Raises:
-        InputError: for an eps that is not positive.
+        InputError: for an eps outside (0, 1).
 
     Example:
-        >>> check_eps("LayerNorm", 0.0)
+        >>> check_eps("LayerNorm", 64)
         Traceback (most recent call last):
             ...
-        fdl.errors.InputError: LayerNorm needs a positive eps, got 0.0
+        fdl.errors.InputError: LayerNorm needs an eps between 0 and 1, got 64: the number of features is read off x
     """
-    if not eps > 0:
-        raise InputError(f"{who} needs a positive eps, got {eps}")
+    if not 0 < eps < 1:
+        raise InputError(f"{who} needs an eps between 0 and 1, got {eps}: the number of features is read off x")
+
+
+def check_initializers(layer: Layer) -> None:
+    """Refuses what cannot be called, such as a number of features, in the place of an initializer.
+
+    Args:
+        layer: one whose initializers are the fields whose names end in ``_init``.
+
+    Raises:
+        InputError: with the name of the field.
+
+    Example:
+        >>> from fdl.layers import LSTM
+        >>> LSTM(8, 16)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: LSTM needs an initializer as wx_init, such as he_normal(), got 16: sizes of inputs are \
+read off them
+    """
+    for field in dataclasses.fields(layer):  # type: ignore[arg-type]
+        value = getattr(layer, field.name)
+        if field.name.endswith("_init") and value is not field.default and not callable(value):
+            raise InputError(
+                f"{type(layer).__name__} needs an initializer as {field.name}, such as he_normal(), got {value!r}: "
+                "sizes of inputs are read off them"
+            )
 
 
 def weights_of(layer: Any, params: Any) -> tuple[Any, Any]:

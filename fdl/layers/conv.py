@@ -34,7 +34,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, fans, he_normal, zeros
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import weights_of
+from fdl.layers.checks import check_initializers, weights_of
 from fdl.layers.conv_arguments import DIMENSION_NUMBERS, check_conv, check_groups, init_weights
 from fdl.layers.conv_forms import convolve, input_gradient, weight_gradient
 from fdl.layers.taps import check_images, seen
@@ -163,6 +163,7 @@ class Conv(Layer):
 
     def __post_init__(self) -> None:
         check_count("Conv", "channels", self.channels)
+        check_initializers(self)
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         laid = self._windows(x)
@@ -219,6 +220,7 @@ class DepthwiseConv(Layer):
 
     def __post_init__(self) -> None:
         check_count("DepthwiseConv", "multiplier", self.multiplier)
+        check_initializers(self)
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         return self._of(x).init(key, x)

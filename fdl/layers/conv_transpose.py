@@ -31,7 +31,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, fans, he_normal, zeros
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import weights_of
+from fdl.layers.checks import check_initializers, weights_of
 from fdl.layers.conv_arguments import DIMENSION_NUMBERS, init_weights
 from fdl.layers.conv_forms import convolve, input_gradient, weight_gradient
 from fdl.layers.taps import check_images
@@ -167,6 +167,7 @@ class ConvTranspose(Layer):
 
     def __post_init__(self) -> None:
         check_count("ConvTranspose", "channels", self.channels)
+        check_initializers(self)
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         laid = self._windows(x)

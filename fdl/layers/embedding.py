@@ -27,7 +27,7 @@ from fdl.errors import InputError
 from fdl.ids import check_ids, slots
 from fdl.initializers import Initializer, normal
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_floats
+from fdl.layers.checks import check_floats, check_initializers
 from fdl.rule import rule, wide
 
 
@@ -107,6 +107,7 @@ class Embedding(Layer):
     def __post_init__(self) -> None:
         check_count("Embedding", "vocabulary", self.vocabulary)
         check_count("Embedding", "features", self.features)
+        check_initializers(self)
 
     def init(self, key: jax.Array, ids: Any) -> tuple[Tree, Tree]:
         return {"table": self.w_init(key, (self.vocabulary, self.features))}, {}

@@ -42,7 +42,7 @@ from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.layers.activation import leaky_relu
 from fdl.layers.affine import affine
-from fdl.layers.checks import check_rate
+from fdl.layers.checks import check_initializers, check_rate
 from fdl.layers.dropout import dropout
 from fdl.layers.message_passing import real_rows
 from fdl.layers.scatter import gather_nodes, scatter_sum
@@ -86,6 +86,7 @@ class GraphConv(Layer):
 
     def __post_init__(self) -> None:
         check_count("GraphConv", "features", self.features)
+        check_initializers(self)
 
     def init(self, key: jax.Array, graph: Any) -> tuple[Tree, Tree]:
         _check_nodes("GraphConv", graph)
@@ -152,6 +153,7 @@ class GraphAttention(Layer):
         check_count("GraphAttention", "features", self.features)
         check_count("GraphAttention", "heads", self.heads)
         check_rate("GraphAttention", self.rate)
+        check_initializers(self)
 
     def init(self, key: jax.Array, graph: Any) -> tuple[Tree, Tree]:
         _check_nodes("GraphAttention", graph)

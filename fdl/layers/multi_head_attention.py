@@ -30,7 +30,7 @@ from fdl.keys import split_key
 from fdl.layer import Layer, Tree, inside
 from fdl.layers.affine import affine
 from fdl.layers.attention import attention
-from fdl.layers.checks import check_rate, weights_of
+from fdl.layers.checks import check_initializers, check_rate, weights_of
 from fdl.layers.rotary import rotary
 from fdl.slices import put_at
 
@@ -91,6 +91,7 @@ class MultiHeadAttention(Layer):
         if self.heads % (self.kv_heads or 1):
             raise InputError(f"MultiHeadAttention needs kv_heads that divide {self.heads} heads, got {self.kv_heads}")
         check_rate("MultiHeadAttention", self.rate)
+        check_initializers(self)
 
     def init(self, key: jax.Array, x: Any, context: Any = None, *_: Any, **__: Any) -> tuple[Tree, Tree]:
         self._check(x, context)

@@ -19,7 +19,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, normal
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_floats
+from fdl.layers.checks import check_floats, check_initializers
 from fdl.layers.embedding import embedding
 from fdl.layers.positions import sinusoidal_positions
 
@@ -65,6 +65,7 @@ class LearnedPositions(Layer):
 
     def __post_init__(self) -> None:
         check_count("LearnedPositions", "length", self.length)
+        check_initializers(self)
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
         self._check(x)

@@ -29,6 +29,7 @@ from fdl.ids import check_lengths
 from fdl.initializers import Initializer, glorot_uniform, orthogonal
 from fdl.keys import split_key
 from fdl.layer import Layer, Tree
+from fdl.layers.checks import check_initializers
 from fdl.layers.combinators import Serial
 from fdl.rule import Rule, rule
 from fdl.wiring import Combinator, Net
@@ -100,6 +101,7 @@ class Recurrent(Layer):
 
     def __post_init__(self) -> None:
         check_count(type(self).__name__, "hidden", self.hidden)
+        check_initializers(self)
 
     def biases(self) -> dict[str, Any]:
         """The parameters that are no weights, as they start."""
