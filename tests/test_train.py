@@ -97,10 +97,33 @@ class TestObjective:
         padded = objective(params, state, ((xs, jnp.array([1, 2])), jnp.zeros(2)), None)[0]
         assert 0 < padded < whole
 
+    def test_what_does_not_count_is_left_out_of_means_and_gradients(self):
+        params, state = NET.init(jax.random.key(0), X)
+        loss = lambda z, t: softmax_cross_entropy(z, t, where=t >= 0)  # noqa: E731
+        settings = {"metrics": {"accuracy": accuracy}, "penalty": lambda params: 0.1 * l2(params)}
+        padded = supervised(NET, loss, where=lambda t: t >= 0, **settings)
+        short = supervised(NET, loss, **settings)
+        gradient = lambda objective, *batch: jax.value_and_grad(objective, has_aux=True)(  # noqa: E731
+            params, state, batch, None, train=False
+        )
+        (value, (_, metrics)), grads = gradient(padded, X, np.where(np.arange(12) < 5, LABELS, -1))
+        (expected, (_, expected_metrics)), expected_grads = gradient(short, X[:5], LABELS[:5])
+        found, expected = (value, metrics, grads), (expected, expected_metrics, expected_grads)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
+        nothing, (_, metrics) = padded(params, state, (X, np.full(12, -1)), None, train=False)
+        assert nothing == 0.1 * l2(params)
+        assert metrics == {"accuracy": 0}
+
+    def test_what_counts_is_said_for_every_loss(self, train_state):
+        objective = supervised(NET, softmax_cross_entropy, where=lambda t: t[:3] >= 0)
+        with pytest.raises(InputError, match=r"mean of 'loss' expects where as booleans of shape \[12\], .* \[3\]"):
+            objective(train_state.params, train_state.state, (X, LABELS), None, train=False)
+
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
             ({"metrics": [accuracy]}, "metrics by name"),
+            ({"where": np.ones(3, bool)}, "supervised takes functions, got array"),
             ({"metrics": {"accuracy": "accuracy"}}, "supervised takes functions, got 'accuracy' as accuracy"),
             ({"penalty": 1e-4}, "supervised takes functions, got 0.0001 as penalty"),
         ],
@@ -313,6 +336,19 @@ class TestEvaluate:
         parts = evaluate(eval_step, train_state, [(x[:7], labels[:7]), (x[7:11], labels[7:11]), (x[11:], labels[11:])])
         assert list(whole) == ["loss", "accuracy"]
         assert parts == pytest.approx(whole, rel=1e-5)
+
+    def test_weighs_batches_by_what_counts_in_them(self, train_state):
+        x, labels = make_batch()
+        labels = np.where(np.isin(np.arange(12), [0, 1, 2, 8]), labels, -1)
+        counts = lambda t: t >= 0  # noqa: E731
+        loss = lambda z, t: softmax_cross_entropy(z, t, where=counts(t))  # noqa: E731
+        step = make_eval_step(supervised(NET, loss, metrics={"accuracy": accuracy}, where=counts))
+        parts = [(x[:6], labels[:6]), (x[6:], labels[6:])]
+        found = evaluate(step, train_state, parts, weight=lambda batch: counts(batch[1]).sum())
+        assert found == pytest.approx(evaluate(step, train_state, [(x, labels)]), rel=1e-5)
+        for weight in (0, -1):
+            with pytest.raises(InputError, match="batches that count for something"):
+                evaluate(step, train_state, parts, weight=lambda batch, weight=weight: weight)
 
     def test_reads_what_is_on_disk(self, eval_step, train_state, tmp_path):
         x, labels = make_batch()

@@ -44,7 +44,11 @@ def make_eval_step(objective: Objective) -> Callable[[TrainState, Any], dict[str
 
 
 def evaluate(
-    eval_step: Callable[[Any, Any], dict[str, jax.Array]], train_state: Any, batches: Iterable[Any]
+    eval_step: Callable[[Any, Any], dict[str, jax.Array]],
+    train_state: Any,
+    batches: Iterable[Any],
+    *,
+    weight: Callable[[Any], Any] | None = None,
 ) -> dict[str, float]:
     """The means of the metrics over all examples of all batches, whatever the size of each batch.
 
@@ -53,9 +57,13 @@ def evaluate(
         train_state: what to evaluate; it stays as it is.
         batches: any iterable of batches; ``[(inputs, targets)]`` when all fits into one. What is not in memory, such
             as a part of a memory map, is read batch by batch.
+        weight: a function of a batch that says how much it counts, where that is not the number of its examples: of
+            sequences with padding, ``lambda batch: (batch[1] >= 0).sum()``, next to ``where`` of
+            `fdl.train.supervised`.
 
     Raises:
-        InputError: when there are no batches, and for what is one batch, or a function of the epoch.
+        InputError: when there are no batches, or none that counts, for what is one batch, or a function of the epoch,
+            and for batches whose arrays do not agree in the number of examples, unless there is a weight.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -72,13 +80,16 @@ def evaluate(
     """
     _check_batches(batches)
     check_train_state("evaluate", train_state)
-    metrics, examples = [], []
+    metrics, weights = [], []
     for batch in batches:
         metrics.append(eval_step(train_state, loaded(batch)))
-        examples.append(examples_in(batch))
+        weights.append((weight or examples_in)(batch))
     if not metrics:
         raise InputError("there is nothing to evaluate: batches gave no batch")
-    return mean_over_examples(metrics, examples)
+    weights = [float(one) for one in weights]
+    if min(weights) < 0 or not sum(weights) > 0:
+        raise InputError(f"evaluate needs batches that count for something, got weights of {weights}")
+    return mean_over_examples(metrics, weights)
 
 
 def _check_batches(batches: Any) -> None:

@@ -87,6 +87,10 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Arra
 def perplexity(loss: float | jax.Array) -> jax.Array:
     """exp of a mean cross-entropy: among how many equally likely tokens a model is as unsure as that.
 
+    Args:
+        loss: the mean over all tokens. Of sequences with padding, that is what `fdl.train.evaluate` gives with its
+            ``weight`` and with ``where`` in `fdl.train.supervised`; with padding as losses of zero it would be too low.
+
     Example:
         >>> import math
         >>> float(perplexity(math.log(50.0)))
@@ -109,12 +113,12 @@ def examples_in(batch: Any) -> int:
     return shape[0]
 
 
-def mean_over_examples(metrics: Sequence[dict[str, jax.Array]], examples: Sequence[int]) -> dict[str, float]:
+def mean_over_examples(metrics: Sequence[dict[str, jax.Array]], examples: Sequence[float]) -> dict[str, float]:
     """The means over all examples of what are means over batches. This is where the device is waited for.
 
     Args:
         metrics: for each batch, scalars by name; or, for several batches of one size, arrays of them.
-        examples: for each batch, how many examples it had.
+        examples: for each batch, how many examples it had, or how much it counts.
 
     Example:
         >>> import jax.numpy as jnp

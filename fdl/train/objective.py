@@ -7,6 +7,7 @@ statistics), ``metrics`` a dict of scalars to watch. `supervised` makes the usua
 
     J(w) = 1/N sum_n loss(net(w, x_n), t_n) + penalty(w)
 
+where, of sequences with padding, N counts the positions that are none (``where``), or padding would be a loss of zero;
 and any function of this form can stand in its place: an autoencoder's, an adversary's, one with several
 networks in ``params``.
 """
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Layer
+from fdl.losses.arguments import check_where
 from fdl.rule import wide
 
 PerExample = Callable[[Any, Any], jax.Array]
@@ -39,6 +41,7 @@ def supervised(
     *,
     penalty: Callable[[Any], jax.Array] | None = None,
     metrics: Mapping[str, PerExample] = {},
+    where: Callable[[Any], jax.Array] | None = None,
     augment: Callable[[jax.Array, Any], Any] | None = None,
 ) -> Objective:
     """The objective of learning from examples: the mean loss of a network's outputs, plus a penalty.
@@ -49,6 +52,10 @@ def supervised(
         penalty: a function of the parameters that gives a scalar, such as ``lambda params: 1e-4 * l2(params)``.
         metrics: functions of (outputs, targets) that give one value per example, by the names under which
             their means are reported.
+        where: a function of the targets that gives booleans of the shape of the losses, such as
+            ``lambda targets: targets >= 0`` where -1 is padding. Loss and metrics are then means over what counts, and
+            0 where nothing does. The loss is not told: it gets its own ``where=`` if it cannot take such targets, as
+            in the second example. Means over several batches weigh each by its examples: see ``weight`` of `evaluate`.
         augment: a function of (key, batch) that gives the batch to learn from, such as
             ``on_images(chain(random_flip, random_crop))`` of `fdl.augment`. It is part of the compiled step, gets
             a key of its own in every step, and is left out with ``train=False``. Loss and metrics see its targets.
@@ -58,8 +65,8 @@ def supervised(
 
     Raises:
         InputError: for a metric called "loss", the name under which the objective itself is reported, and for what is
-            no function; from the objective, whatever the network, the loss and the metrics find wrong with a batch, and
-            when there is no key to augment with.
+            no function; from the objective, whatever the network, the loss and the metrics find wrong with a batch,
+            for a ``where`` of another shape, and when there is no key to augment with.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -71,12 +78,19 @@ def supervised(
         >>> value, (state, metrics) = objective(*net.init(jax.random.key(0), batch[0]), batch, jax.random.key(1))
         >>> round(float(value), 4), float(metrics["accuracy"])
         (2.3026, 0.0)
+        >>> padded, counts = (jnp.zeros((1, 3, 64)), jnp.array([[3, 0, -1]])), lambda labels: labels >= 0
+        >>> loss = lambda scores, labels: softmax_cross_entropy(scores, labels, where=counts(labels))
+        >>> objective = supervised(net, loss, metrics={"accuracy": accuracy}, where=counts)
+        >>> value, (state, metrics) = objective(*net.init(jax.random.key(0), padded[0]), padded, None, train=False)
+        >>> round(float(value), 4), float(metrics["accuracy"])
+        (2.3026, 0.5)
     """
     if not isinstance(metrics, Mapping):
         raise InputError(f'supervised takes metrics by name, such as {{"accuracy": accuracy}}, got {metrics!r}')
     if "loss" in metrics:
         raise InputError('a metric cannot be called "loss": that is what the value of the objective is called')
-    for name, function in {"loss": loss, "penalty": penalty, "augment": augment, **metrics}.items():
+    functions = {"loss": loss, "penalty": penalty, "where": where, "augment": augment, **metrics}
+    for name, function in functions.items():
         if function is not None and not callable(function):
             raise InputError(f"supervised takes functions, got {function!r} as {name}")
 
@@ -88,10 +102,12 @@ def supervised(
             augment_key, key = jax.random.split(key)
             inputs, targets = _pair(augment(augment_key, (inputs, targets)))
         outputs, state = net.apply(params, state, *inputs_of(inputs), key=key, train=train)
-        value = _mean(loss(outputs, targets))
+        counts = None if where is None else where(targets)
+        value = _mean("loss", loss(outputs, targets), counts)
         if penalty is not None:
             value = value + penalty(params)
-        return value, (state, {name: _mean(metric(outputs, targets)) for name, metric in metrics.items()})
+        values = {name: metric(outputs, targets) for name, metric in metrics.items()}
+        return value, (state, {name: _mean(name, of_metric, counts) for name, of_metric in values.items()})
 
     return objective
 
@@ -115,5 +131,9 @@ def inputs_of(inputs: Any) -> tuple[Any, ...]:
     return inputs if type(inputs) is tuple else (inputs,)  # a `Graph` is one input
 
 
-def _mean(values: jax.Array) -> jax.Array:
-    return jnp.mean(values, dtype=wide(values))
+def _mean(name: str, values: jax.Array, counts: jax.Array | None) -> jax.Array:
+    """Over all values, or over those that count."""
+    if counts is None:
+        return jnp.mean(values, dtype=wide(values))
+    check_where(f"the mean of {name!r}", counts, jnp.shape(values))
+    return jnp.sum(jnp.where(counts, values, 0), dtype=wide(values)) / jnp.maximum(jnp.sum(counts), 1)
