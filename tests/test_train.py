@@ -22,6 +22,7 @@ from fdl.train import (
     accuracy,
     binary_accuracy,
     check_batch,
+    confusion_matrix,
     evaluate,
     fit,
     init_train_state,
@@ -118,6 +119,16 @@ class TestObjective:
         objective = supervised(NET, softmax_cross_entropy, where=lambda t: t[:3] >= 0)
         with pytest.raises(InputError, match=r"mean of 'loss' expects where as booleans of shape \[12\], .* \[3\]"):
             objective(train_state.params, train_state.state, (X, LABELS), None, train=False)
+
+    def test_a_metric_is_a_mean_over_examples_or_a_number(self, train_state):
+        def evaluated(metric):
+            objective = supervised(NET, softmax_cross_entropy, metrics={"metric": metric})
+            return objective(train_state.params, train_state.state, (X, LABELS), None, train=False)[1][1]["metric"]
+
+        assert evaluated(lambda z, t: jnp.float32(3)) == 3
+        assert evaluated(lambda z, t: z).shape == ()
+        with pytest.raises(InputError, match=r"one value per example, 'metric' gave shape \[3, 3\] for 12 of them"):
+            evaluated(confusion_matrix)
 
     @pytest.mark.parametrize(
         ("settings", "message"),

@@ -66,7 +66,8 @@ def supervised(
     Raises:
         InputError: for a metric called "loss", the name under which the objective itself is reported, and for what is
             no function; from the objective, whatever the network, the loss and the metrics find wrong with a batch,
-            for a ``where`` of another shape, and when there is no key to augment with.
+            for a metric that gives neither one value per example nor one in all, for a ``where`` of another shape, and
+            when there is no key to augment with.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -107,6 +108,7 @@ def supervised(
         if penalty is not None:
             value = value + penalty(params)
         values = {name: metric(outputs, targets) for name, metric in metrics.items()}
+        _check_metrics(values, (outputs, targets))
         return value, (state, {name: _mean(name, of_metric, counts) for name, of_metric in values.items()})
 
     return objective
@@ -137,3 +139,15 @@ def _mean(name: str, values: jax.Array, counts: jax.Array | None) -> jax.Array:
         return jnp.mean(values, dtype=wide(values))
     check_where(f"the mean of {name!r}", counts, jnp.shape(values))
     return jnp.sum(jnp.where(counts, values, 0), dtype=wide(values)) / jnp.maximum(jnp.sum(counts), 1)
+
+
+def _check_metrics(values: Mapping[str, Any], batch: Any) -> None:
+    """Refuses values that are neither scalars nor have a row for each of the outputs or the targets."""
+    rows = {jnp.shape(leaf)[0] for leaf in jax.tree.leaves(batch) if jnp.ndim(leaf)}
+    for name, of_metric in values.items():
+        shape = jnp.shape(of_metric)
+        if shape and rows and shape[0] not in rows:
+            raise InputError(
+                f"a metric gives one value per example, {name!r} gave shape {list(shape)} for {max(rows)} of them, of "
+                "which the mean says nothing: a confusion matrix is counted in what predict gives"
+            )
