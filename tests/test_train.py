@@ -15,6 +15,7 @@ import pytest
 
 from fdl import InputError
 from fdl.data import Batches, k_folds
+from fdl.graphs import Graph, batch_graphs
 from fdl.layers import LSTM, Affine, BatchNorm, Dropout, Flatten, Relu, Serial
 from fdl.losses import l2, softmax_cross_entropy
 from fdl.optim import Optimizer, adam, scale_loss, sgd
@@ -360,6 +361,25 @@ class TestEvaluate:
         for weight in (0, -1):
             with pytest.raises(InputError, match="batches that count for something"):
                 evaluate(step, train_state, parts, weight=lambda batch, weight=weight: weight)
+
+    def test_does_not_guess_how_many_examples_there_are(self, train_state):
+        def objective(params, state, batch, key, train=True):
+            return (batch["x"] * batch["a_scale"][0]).mean(), (state, {})
+
+        step = make_eval_step(objective)
+        parts = [{"a_scale": np.ones(2), "x": np.full(n, float(n))} for n in (30, 10)]
+        with pytest.raises(InputError, match=r"one row per example, got \[2\] and \[30\]: weight="):
+            evaluate(step, train_state, parts)
+        assert evaluate(step, train_state, parts, weight=lambda batch: len(batch["x"])) == {"loss": pytest.approx(25)}
+
+    def test_graphs_count_by_their_targets(self, train_state):
+        pair = Graph(np.ones((2, 1)), senders=np.array([0]), receivers=np.array([1]))
+        big = Graph(np.ones((9, 1)), senders=np.zeros(30, int), receivers=np.ones(30, int))
+        step = make_eval_step(lambda params, state, batch, key, train: (batch[1].mean(), (state, {})))
+        parts = [(batch_graphs([pair] * 3), np.zeros(3)), (big, np.ones(1))]
+        assert evaluate(step, train_state, parts) == {"loss": 0.25}
+        alone = make_eval_step(lambda params, state, batch, key, train: (batch.nodes.mean(), (state, {})))
+        assert evaluate(alone, train_state, [pair, big]) == {"loss": 1}
 
     def test_reads_what_is_on_disk(self, eval_step, train_state, tmp_path):
         x, labels = make_batch()

@@ -8,7 +8,7 @@ import jax
 from fdl.data.arrays import loaded
 from fdl.errors import InputError
 from fdl.train.check_batch import check_train_state
-from fdl.train.metrics import examples_in, mean_over_examples
+from fdl.train.metrics import check_rows, examples_in, mean_over_examples
 from fdl.train.objective import Objective
 from fdl.train.step import TrainState, step_key
 
@@ -82,6 +82,8 @@ def evaluate(
     check_train_state("evaluate", train_state)
     metrics, weights = [], []
     for batch in batches:
+        if weight is None:
+            check_rows("evaluate", batch)
         metrics.append(eval_step(train_state, loaded(batch)))
         weights.append((weight or examples_in)(batch))
     if not metrics:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fdl.counts import check_count
 from fdl.errors import InputError
+from fdl.graphs import Graph
 from fdl.losses.arguments import check_labels
 
 
@@ -100,17 +101,40 @@ def perplexity(loss: float | jax.Array) -> jax.Array:
 
 
 def examples_in(batch: Any) -> int:
-    """How many examples a batch holds: the first axis of its first array.
+    """How many examples a batch holds: the first axis of its first array, and of graphs with targets, of the targets.
 
     Example:
         >>> import numpy as np
         >>> examples_in((np.zeros((32, 8, 8)), np.zeros(32)))
         32
     """
-    shape = jnp.shape(jax.tree.leaves(batch)[0])
+    shape = jnp.shape((_with_rows(batch) or jax.tree.leaves(batch))[0])
     if not shape:
         raise InputError("a batch is made of arrays with one row per example, got one that starts with a scalar")
     return shape[0]
+
+
+def check_rows(who: str, batch: Any) -> None:
+    """Refuses a batch whose arrays do not agree in how many examples there are; nodes and edges of graphs are none.
+
+    Example:
+        >>> check_rows("evaluate", {"class_weights": np.ones(2), "x": np.ones((60, 8))})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: evaluate takes batches of arrays with one row per example, got [2] and [60, 8]: ...
+    """
+    shapes = [jnp.shape(leaf) for leaf in _with_rows(batch) if jnp.ndim(leaf)]
+    if other := [shape for shape in shapes if shape[0] != shapes[0][0]]:
+        raise InputError(
+            f"{who} takes batches of arrays with one row per example, got {list(shapes[0])} and {list(other[0])}: "
+            "weight=lambda batch: ... says how much such a batch counts"
+        )
+
+
+def _with_rows(batch: Any) -> list[Any]:
+    """The arrays of a batch that are not those of a `Graph`, which has rows for its nodes and for its edges."""
+    leaves = jax.tree.leaves(batch, is_leaf=lambda part: isinstance(part, Graph))
+    return [leaf for leaf in leaves if not isinstance(leaf, Graph)]
 
 
 def mean_over_examples(metrics: Sequence[dict[str, jax.Array]], examples: Sequence[float]) -> dict[str, float]:
