@@ -237,6 +237,16 @@ def test_halving_trains_exactly_its_rungs_and_goes_on_where_it_was():
     )
 
 
+def test_halving_has_a_best_trial_though_the_last_broke_down():
+    def train(configs, budget, before):
+        return [({"score": math.nan if budget >= 4 else one["rate"]}, None) for one in configs]
+
+    configs = [config(rate) for rate in (1e-1, 1e-2, 1e-4, 1e-5)]
+    results = successive_halving(train, configs, Results(SPACE, "score", "max"), least=1, factor=2)
+    assert [trial.budget for trial in results.ranked] == [2, 1, 1, 4]
+    assert results.best.config["rate"] == 1e-2
+
+
 def test_halving_drops_what_broke_down_first():
     def train(configs, budget, before):
         return [({"score": math.nan if one["rate"] > 1e-3 else one["rate"]}, None) for one in configs]

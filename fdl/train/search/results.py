@@ -35,7 +35,8 @@ class Results:
     Args:
         space: ranges and choices by name, as for `random`.
         metric: what decides, a name in the metrics.
-        mode: whether less ("min") or more ("max") is better. A metric that is not finite is worse than any other.
+        mode: whether less ("min") or more ("max") is better. A metric that is not finite is worse than any other, after
+            however long a training.
         trials: what was tried.
 
     Raises:
@@ -210,9 +211,10 @@ class Results:
         trials = [Trial(line["config"], found, line["budget"]) for line, found in zip(rest, metrics, strict=True)]
         return cls(space, head["metric"], head["mode"], tuple(trials))
 
-    def _rank(self, trial: Trial) -> tuple[float, float]:
+    def _rank(self, trial: Trial) -> tuple[bool, float, float]:
         value = sign_of(self.mode) * trial.metrics[self.metric]
-        return -(trial.budget or 0), value if math.isfinite(value) else math.inf
+        is_finite = math.isfinite(value)
+        return not is_finite, -(trial.budget or 0), value if is_finite else 0
 
     def _check(self, trial: Trial) -> None:
         if trial.config.keys() != self.space.keys():
