@@ -12,7 +12,7 @@ import pytest
 
 from fdl import InputError, network
 from fdl.data import Batches
-from fdl.layers import Affine, Dropout, Relu, Repeat, Residual, Serial
+from fdl.layers import LSTM, Affine, Dropout, Relu, Repeat, Residual, Serial
 from fdl.losses import softmax_cross_entropy
 from fdl.optim import adam, exponential, scale_loss
 from fdl.train import (
@@ -190,6 +190,13 @@ class TestTheMonitorStep:
         step = make_monitor_step(NET, OBJECTIVE, OPTIMIZER, layers="tanh*")
         with pytest.raises(InputError, match=r"no path fits the pattern 'tanh\*'; there are affine1, relu1"):
             step(START(), BATCH)
+
+    def test_takes_several_inputs(self):
+        net, xs, lengths = LSTM(3), jnp.ones((2, 4, 5)), jnp.array([4, 2])
+        objective = supervised(net, lambda hs, t: (hs**2).mean((1, 2)))
+        start = init_train_state(net, OPTIMIZER, jax.random.key(0), xs, lengths)
+        measured = make_monitor_step(net, objective, OPTIMIZER)(start, ((xs, lengths), jnp.zeros(2)))
+        assert int(measured["activations"]["lstm"]["counts"].sum()) == 2 * 4 * 3
 
     def test_sees_into_any_wiring(self):
         @network(body=Repeat(Residual(Serial(Affine(3))), 2), head=Affine(3))

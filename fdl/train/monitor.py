@@ -20,7 +20,7 @@ from fdl.optim import Optimizer, global_norm, hyperparameters, loss_scale, updat
 from fdl.paths import Keep, by_layer, matcher
 from fdl.rule import wide
 from fdl.train.fit import Fitted
-from fdl.train.objective import Objective
+from fdl.train.objective import Objective, inputs_of
 from fdl.train.step import TrainState, step_key
 
 BINS = 50
@@ -33,7 +33,7 @@ def make_monitor_step(
     optimizer: Optimizer,
     *,
     layers: Keep = "*",
-    inputs: Callable[[Any], tuple[Any, ...]] = lambda batch: (batch[0],),
+    inputs: Callable[[Any], tuple[Any, ...]] = lambda batch: inputs_of(batch[0]),
 ) -> Callable[[TrainState, Any], dict[str, Any]]:
     """Makes the compiled step that measures gradients, updates and activations instead of training.
 
@@ -44,7 +44,8 @@ def make_monitor_step(
         net: the network whose activations are measured.
         objective, optimizer: as for `make_train_step`.
         layers: whose activations: a function from a path to a bool, or a pattern such as ``"relu*"``.
-        inputs: what the network is called with, from a batch; by default the first of the pair (inputs, targets).
+        inputs: what the network is called with, from a batch; by default the inputs of the pair (inputs, targets),
+            several if they are a tuple.
 
     Returns:
         A pure, jitted function monitor_step(train_state, batch) -> measurements, which does not take over any
