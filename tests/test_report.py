@@ -133,6 +133,23 @@ def test_several_runs_are_compared(tmp_path):
     assert page.within("h3").count("a") == page.within("h3").count("b") == 3
 
 
+def test_an_ensemble_has_hyperparameters_of_each_member_where_they_differ(tmp_path):
+    steps = iter([10, 20])
+
+    def measure(train_state):
+        rate = 1e-2 / next(steps)
+        return {"hyperparameters": {"learning_rate": np.array([rate, 2 * rate]), "b1": np.array([0.9, 0.9])}}
+
+    log = RunLog(tmp_path / "run", measure=measure)
+    history = tuple({"epoch": i, "step": 10 * i, "seconds": 1.0, "loss": 0.5} for i in (1, 2))
+    for i in (1, 2):
+        log(Fitted((), history[:i]))
+    page = Page(report(tmp_path / "run").read_text(encoding="utf-8"))
+    assert "learning rate" in page.within("h3")
+    assert "b1" not in page.within("h3")  # the same all the time for all
+    assert {"member 1", "member 2"} <= {text for _, text in page.texts}
+
+
 def test_what_a_run_does_not_have_is_left_out(tmp_path):
     log_of_a_run(tmp_path / "a", 0.5, measured=False, images=False)
     page = Page(report(tmp_path / "a", tmp_path / "new" / "page.html").read_text())

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fdl.train.json_lines import number_of
 from fdl.train.monitor import ALL_LAYERS
 from fdl.train.read_log import Log
 from fdl.train.reporting.charts import LOGARITHMIC, Scale, Series, curves, ridges, words
@@ -38,9 +39,10 @@ def _hyperparameters(logs: list[Log]) -> list[Markup]:
     charts = []
     for name in dict.fromkeys(name for one in measured for name in one):
         series = [
-            _series("" if len(logs) == 1 else log.name, one[name], color=i)
+            series
             for i, (log, one) in enumerate(zip(logs, measured, strict=True))
             if name in one
+            for series in _of_members("" if len(logs) == 1 else log.name, one[name], color=i)
         ]
         if "learning_rate" in name or len({y for one in series for y in one.ys}) > 1:
             # Most schedules end near zero, and on a logarithmic scale one would see little else.
@@ -48,6 +50,17 @@ def _hyperparameters(logs: list[Log]) -> list[Markup]:
             scale: Scale = "log" if max(peaks) > LOGARITHMIC * min(peaks) > 0 else "linear"
             charts.append(curves(name.replace("_", " "), series, scale))
     return charts
+
+
+def _of_members(name: str, points: Sequence[tuple[float, Any]], color: int) -> list[Series]:
+    """A curve, or one for each member of an ensemble whose members do not have the same."""
+    lists = [(step, list(map(number_of, ys)) if isinstance(ys, list) else [ys]) for step, ys in points]
+    if all(len(set(ys)) == 1 for _, ys in lists):
+        return [_series(name, [(step, ys[0]) for step, ys in lists], color=color)]
+    return [
+        _series(f"{name} member {i + 1}".lstrip(), [(step, ys[i]) for step, ys in lists], color=color + i, dash=color)
+        for i in range(len(lists[0][1]))
+    ]
 
 
 def layers(logs: list[Log]) -> Markup | None:
