@@ -1,4 +1,4 @@
-"""Repeat, Remat, Cast, Parallel and Reshape: the same function of the same parameters, in another form."""
+"""Repeat, Remat, Cast, Frozen, Parallel and Reshape: the same function of the same parameters, in another form."""
 
 import functools
 
@@ -11,12 +11,14 @@ import fdl
 from fdl import InputError
 from fdl.initializers import data_dependent
 from fdl.layers import (
+    LSTM,
     Affine,
     BatchNorm,
     Cast,
     Concat,
     Dropout,
     Embedding,
+    Frozen,
     Parallel,
     Relu,
     Remat,
@@ -135,6 +137,49 @@ def test_cast_leaves_ids_alone():
     layer = Cast(Embedding(5, 2), "bfloat16")
     params, state = layer.init(KEY, jnp.array([1, 4]))
     assert layer.apply(params, state, jnp.array([1, 4]))[0].dtype == jnp.bfloat16
+
+
+def test_frozen_is_as_in_evaluation_and_gets_no_gradient():
+    plain, layer = Serial(BLOCK, Affine(2)), Serial(Frozen(BLOCK), Affine(2))
+    params, state = plain.init(KEY, X)
+    state = jax.tree.map(lambda a: a + 0.5, state)
+    assert_equal(layer.init(KEY, X)[0], params)
+    (value, new_state), (dparams, dx) = gradient(layer, params, state, X, key=KEY, train=True)
+    (expected, _), (expected_dparams, expected_dx) = gradient(plain, params, state, X)
+    assert_equal((value, dx, dparams["affine1"]), (expected, expected_dx, expected_dparams["affine1"]))
+    assert_equal(new_state, state)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(dparams["residual1"]))
+
+
+def test_tools_look_into_frozen():
+    layer = Frozen(BLOCK)
+    params, state = layer.init(KEY, X)
+    ours, theirs = fdl.summary(layer, X), fdl.summary(BLOCK, X)
+    assert [(row.path, row.parameters) for row in ours.rows] == [(row.path, row.parameters) for row in theirs.rows]
+    folded, *arrays = fdl.fold_batch_norm(layer, params, state)
+    assert isinstance(folded, Frozen)
+    assert_equal(folded.apply(*arrays, X)[0], BLOCK.apply(params, state, X)[0])
+    assert (monte_carlo(layer, params, state, X, key=KEY, samples=3)[1] > 0).any()
+
+    def visit(name, child, params, state, *inputs, **options):
+        seen.append((name, options["train"]))
+        return child.walk(visit, params, state, *inputs, **options)
+
+    seen = []
+    y, *after = layer.walk(visit, params, state, X, key=KEY, train=True)
+    assert_equal((y, *after), (layer.apply(params, state, X)[0], params, state))
+    assert ("affine1", False) in seen
+    assert all(not train for _, train in seen)
+
+
+def test_frozen_goes_on_with_a_stream():
+    layer, xs = Serial(Frozen(LSTM(4)), Affine(2)), jnp.ones((2, 6, 3))
+    params, state = layer.init(KEY, xs)
+    stream, pieces = layer.begin_stream(params, state, 2, 6), []
+    for piece in (xs[:, :4], xs[:, 4:]):
+        y, stream = layer.apply(params, stream, piece, train=True)
+        pieces.append(y)
+    assert_equal(jnp.concatenate(pieces, axis=1), layer.apply(params, state, xs)[0])
 
 
 def test_parallel_in_a_chain():

@@ -46,7 +46,7 @@ from fdl.layers.self_gated import Gelu, Mish, Silu, Swish, gelu, mish, silu, swi
 from fdl.layers.shape import Flatten, Reshape
 from fdl.layers.softmax import LogSoftmax, Softmax, log_softmax, softmax
 from fdl.layers.transformer import DecoderBlock, EncoderBlock, feed_forward
-from fdl.layers.wrapper import Cast, Remat
+from fdl.layers.wrapper import Cast, Frozen, Remat
 from fdl.wiring import network
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "EncoderBlock",
     "Ensemble",
     "Flatten",
+    "Frozen",
     "GaussianSample",
     "Geglu",
     "Gelu",

@@ -122,3 +122,36 @@ class Cast(Wrapper):
 
     def _converted(self, tree: Any) -> Any:
         return jax.tree.map(lambda a: a.astype(self.dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+
+
+class Frozen(Wrapper):
+    """A layer that does not learn: as it is in evaluation, whatever the pass is for, and without gradients.
+
+    Running statistics stay what they are and are what batch norm uses, nothing is dropped, and the parameters get
+    gradients of zero (where a wiring reads them itself, it gets them as they are); what goes in gets its gradient as
+    ever. This is for parts of a network that come trained, next to `fdl.optim.freeze`, which spares the optimizer their
+    memory, and keeps weight decay from them.
+
+    Args:
+        layer: any layer, or a whole network.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine, BatchNorm, Serial
+        >>> net, x = Serial(encoder=Frozen(Serial(Affine(3), BatchNorm())), head=Affine(2)), jnp.ones((4, 5))
+        >>> params, state = net.init(jax.random.key(0), x)
+        >>> def loss(params):
+        ...     y, new_state = net.apply(params, state, x, train=True)
+        ...     return jnp.sum(y**2), new_state
+        >>> grads, new_state = jax.grad(loss, has_aux=True)(params)
+        >>> bool(grads["encoder"]["affine1"]["w"].any()), bool(grads["head"]["w"].any())
+        (False, True)
+        >>> jax.tree.all(jax.tree.map(jnp.array_equal, state, new_state))
+        True
+    """
+
+    def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        return self.layer.apply(jax.lax.stop_gradient(params), state, *inputs, key=key, train=False)
+
+    def walk(self, visit: Visit, params: Tree, state: Tree, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
+        return self.layer.walk(visit, jax.lax.stop_gradient(params), state, *inputs, **options | {"train": False})

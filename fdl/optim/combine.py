@@ -124,6 +124,9 @@ def freeze(optimizer: Optimizer, frozen: Keep) -> Optimizer:
     This is how a network that was trained on one task is made to learn another (transfer learning). The
     gradients of frozen parameters are not used, so compiled code does not even compute them.
 
+    It is about parameters alone: running statistics, which are state, go on with the data unless the layer is in a
+    `fdl.layers.Frozen`, and dropout goes on dropping.
+
     Args:
         optimizer: for all other parameters.
         frozen: which paths stay, as in `fdl.paths.select`.

@@ -30,6 +30,8 @@ _DTYPES = (*_INTEGERS, "bfloat16", "float16", "float32", "float64", "complex64")
 def save_parameters(path: str | os.PathLike[str], params: Any, metadata: Mapping[str, str] | None = None) -> None:
     """Writes parameters, or any tree of arrays, to a safetensors file.
 
+    A network with running statistics needs its state as well: ``{"params": params, "state": state}`` is such a tree.
+
     Args:
         path: the file; directories are made as needed. It is replaced if it exists, at once and as a whole.
         params: nested dicts of arrays. Tuples and lists are saved too, but `load_parameters` needs ``like`` to make
