@@ -169,6 +169,22 @@ def with_fields(layer: Any, /, **values: Any) -> Any:
     return new
 
 
+def rebuilt(value: Any, change: Callable[[Layer], Layer]) -> Any:
+    """The same value with every layer in it changed, found where layers are kept: in fields and in tuples.
+
+    Example:
+        >>> from fdl.layers import Affine, Cast, Relu, Serial
+        >>> net = Serial(Cast(Affine(3), "bfloat16"), Relu())
+        >>> rebuilt(net, lambda layer: layer.layer if isinstance(layer, Cast) else layer)
+        Serial(Affine(3), Relu())
+    """
+    if isinstance(value, tuple):
+        return tuple(rebuilt(part, change) for part in value)
+    if not isinstance(value, Layer):
+        return value
+    return change(with_fields(value, **{name: rebuilt(own, change) for name, own in fields_of(value).items()}))
+
+
 @contextlib.contextmanager
 def inside(name: str) -> Iterator[None]:
     """Runs a block as the layer called ``name``: in profiles, and in what is said of its errors."""

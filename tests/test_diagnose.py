@@ -11,7 +11,7 @@ import pytest
 import fdl
 from fdl import InputError
 from fdl.initializers import constant, normal, zeros
-from fdl.layers import Affine, BatchNorm, Cast, Dropout, Relu, Repeat, Serial, Sigmoid, Softmax, relu
+from fdl.layers import Affine, BatchNorm, Cast, Dropout, Frozen, Relu, Repeat, Serial, Sigmoid, Softmax, relu
 from fdl.losses import l2, softmax_cross_entropy, squared_error
 from fdl.optim import adam, hyperparameters, momentum
 from fdl.train import TrainState, diagnose, make_train_step, supervised
@@ -137,6 +137,28 @@ def test_a_wrong_backward_part_is_found():
     assert "by JAX's own derivative" in found.verdict
     assert "WRONG" in str(found)  # the table
     assert [row.ok for row in found.report.rows] == [False, False, True, True]
+
+
+def test_rounding_is_no_wrong_gradient():
+    def rounded(scores, labels):
+        return softmax_cross_entropy(scores.astype(jnp.bfloat16), labels)
+
+    net = Serial(Affine(3), Relu(), scores=Affine(4))
+    found = gradient_check(supervised(net, rounded), *start(net), FEW, KEY, samples=2)
+    assert found.ok
+    assert not found.report.ok
+    assert "not checked by differences, which a cast to bfloat16 rounds away" in found.measured
+    wrong = Serial(Affine(3), Doubled(), scores=Affine(4))
+    assert not gradient_check(supervised(wrong, rounded), *start(wrong), FEW, KEY, samples=2).ok
+
+
+@pytest.mark.parametrize("wrap", [lambda layer: Cast(layer, "bfloat16"), Frozen])
+def test_a_gradient_is_checked_without_what_is_around_layers(wrap):
+    net = wrap(Serial(Affine(3), Relu(), scores=wrap(Affine(4))))
+    found = diagnose(net, softmax_cross_entropy, BATCH, progress=None).gradient
+    assert found.ok
+    assert found.report.ok
+    assert len(found.report.rows) == 4
 
 
 def test_the_loss_at_the_start():

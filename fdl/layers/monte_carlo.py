@@ -15,7 +15,6 @@ Source: Gal and Ghahramani, "Dropout as a Bayesian approximation: representing m
 learning" (2016).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ import jax
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.keys import split_key
-from fdl.layer import Layer, Tree, fields_of, with_fields
+from fdl.layer import Layer, Tree, rebuilt
 from fdl.layers.dropout import Dropout
 from fdl.layers.ensemble import mean_and_spread
 
@@ -78,7 +77,7 @@ def monte_carlo(
         found.append(layer)
         return _InTraining(layer)
 
-    sampled = _rebuilt(net, as_in_training)
+    sampled = rebuilt(net, as_in_training)
     if not found:
         kinds = ", ".join(kind.__name__ for kind in random)
         raise InputError(f"monte_carlo found no {kinds} in {net!r}, so every pass would give the same")
@@ -99,12 +98,3 @@ class _InTraining(Layer):
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         return self.layer.apply(params, state, *inputs, key=key, train=True)
-
-
-def _rebuilt(value: Any, change: Callable[[Layer], Layer]) -> Any:
-    """The same value with every layer in it changed, found where layers are kept: in fields and in tuples."""
-    if isinstance(value, tuple):
-        return tuple(_rebuilt(part, change) for part in value)
-    if not isinstance(value, Layer):
-        return value
-    return change(with_fields(value, **{name: _rebuilt(own, change) for name, own in fields_of(value).items()}))

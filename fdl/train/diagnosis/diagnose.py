@@ -10,7 +10,8 @@ import jax
 from fdl.data import Batches
 from fdl.data.arrays import count
 from fdl.errors import InputError
-from fdl.layer import Layer
+from fdl.layer import Layer, rebuilt
+from fdl.layers import Cast, Frozen
 from fdl.optim import Optimizer, Schedule, adam, update_ratio
 from fdl.train.check_batch import check_batch
 from fdl.train.diagnosis.checklist import show
@@ -89,7 +90,8 @@ def diagnose(
     and take a few hundred small steps, most of them on one batch.
 
     Args:
-        net, loss, penalty: as for `supervised`. All checks but that of overfitting see the penalty.
+        net, loss, penalty: as for `supervised`. All checks but that of overfitting see the penalty. The gradient is
+            checked without `fdl.layers.Cast` and `fdl.layers.Frozen`, in float64 and of all parameters.
         data: the training data, a pair (inputs, targets) of arrays with one row per example; or several parts by
             name, such as ``{"training": (...), "test": (...)}``, of which the first one is trained on.
         optimizer: from a learning rate to an optimizer, such as `fdl.optim.adam`, or
@@ -134,6 +136,11 @@ def diagnose(
     return Diagnosis(*findings)  # type: ignore[arg-type]
 
 
+def _plain(layer: Layer) -> Layer:
+    """Without what keeps a gradient from being that of the computation in float64."""
+    return layer.layer if isinstance(layer, Cast | Frozen) else layer
+
+
 def _checks(
     net: Layer,
     loss: PerExample,
@@ -155,7 +162,7 @@ def _checks(
     init_key, key = jax.random.split(jax.random.key(seed))
     params, state = jax.jit(net.init)(init_key, *inputs_of(batch[0]))
     check_batch(jax.jit(lambda params, batch: objective(params, state, batch, key)), params, batch)
-    yield gradient_check(objective, params, state, few, key)
+    yield gradient_check(supervised(rebuilt(net, _plain), loss, penalty=penalty), params, state, few, key)
     yield initial_loss(net, loss, params, state, batch, key, expected=expected, penalty=penalty)
     yield layer_statistics(net, loss, params, state, batch, key)
     yield overfit_one_batch(net, loss, params, state, batch, key)
