@@ -98,6 +98,17 @@ def test_compares_all_arrays_of_an_example_over_blocks(monkeypatch):
     assert (twice.index, twice.first_index) == (4, 1)
 
 
+def test_integers_among_the_inputs_are_no_class_ids():
+    x, labels = make()
+    lengths = np.where(np.arange(len(x)) < 2, 3, 9)
+    report = data_report({"a": ((x, lengths), labels)})
+    assert report.ok
+    assert [bool(row.classes) for row in report.rows] == [False, False, True]
+    same = np.zeros_like(x[:3])
+    (twice,) = data_report({"a": ((same, np.array([1, 2, 1])), labels[:3])}).duplicates  # the lengths are part of it
+    assert (twice.index, twice.first_index) == (2, 0)
+
+
 def test_labels_alone_are_not_compared():
     assert data_report({"all": np.array([0, 1, 0, 1])}).ok
 

@@ -99,8 +99,8 @@ class DataReport:
 def data_report(parts: Mapping[str, Any]) -> DataReport:
     """Looks at all parts of a data set, each by itself and next to the others.
 
-    Integer arrays of shape [n] are taken for class ids, all others for what the examples are made of. Data on disk
-    is read in blocks.
+    Integer arrays of shape [n] are taken for class ids, all others for what the examples are made of; so are inputs,
+    the first of a pair (inputs, targets), which may have lengths in them. Data on disk is read in blocks.
 
     Args:
         parts: the parts by name, such as ``{"training": (images, labels), "test": (...)}``, each a pytree of
@@ -135,18 +135,22 @@ def data_report(parts: Mapping[str, Any]) -> DataReport:
     for part, arrays in parts.items():
         if not count(arrays):
             raise InputError(f"the part {part!r} has no examples")
-        leaves = [(path_of(keys), leaf) for keys, leaf in jax.tree.leaves_with_path(arrays)]
-        examined += [_examined(part, path, array) for path, array in leaves]
-        duplicates += _duplicates(part, [array for _, array in leaves], seen)
+        leaves = [
+            (path_of(keys), leaf, _is_class_ids(arrays, keys, leaf)) for keys, leaf in jax.tree.leaves_with_path(arrays)
+        ]
+        examined += [_examined(part, *leaf) for leaf in leaves]
+        content, ids = ([array for _, array, is_ids in leaves if is_ids == wanted] for wanted in (False, True))
+        duplicates += _duplicates(part, content, ids, seen)
     warnings = [*_about_numbers(examined), *_about_classes(examined), *_about_duplicates(duplicates)]
     return DataReport(tuple(examined), tuple(duplicates), tuple(warnings))
 
 
-def _is_class_ids(array: Any) -> bool:
-    return array.ndim == 1 and np.issubdtype(array.dtype, np.integer)
+def _is_class_ids(arrays: Any, keys: Any, array: Any) -> bool:
+    is_input = type(arrays) in (tuple, list) and len(arrays) == 2 and keys[0].idx == 0
+    return array.ndim == 1 and np.issubdtype(array.dtype, np.integer) and not is_input
 
 
-def _examined(part: str, path: str, array: Any) -> ArrayRow:
+def _examined(part: str, path: str, array: Any, is_ids: bool) -> ArrayRow:
     low, high, total, squares, finite, not_finite = math.inf, -math.inf, 0.0, 0.0, 0, 0
     classes: Counter[int] = Counter()
     centre = None
@@ -160,7 +164,7 @@ def _examined(part: str, path: str, array: Any) -> ArrayRow:
             low, high = min(low, numbers.min()), max(high, numbers.max())
             total += (numbers - centre).sum()
             squares += np.square(numbers - centre).sum()
-        if _is_class_ids(array):
+        if is_ids:
             classes.update(dict(zip(*(one.tolist() for one in np.unique(block, return_counts=True)), strict=True)))
     if centre is None:
         low = high = mean = std = math.nan
@@ -170,9 +174,10 @@ def _examined(part: str, path: str, array: Any) -> ArrayRow:
     return ArrayRow(part, path, shape, dtype, float(low), float(high), float(mean), float(std), not_finite, classes)
 
 
-def _duplicates(part: str, arrays: list[Any], seen: dict[bytes, tuple[str, int, bytes]]) -> Iterator[Duplicate]:
+def _duplicates(
+    part: str, content: list[Any], ids: list[Any], seen: dict[bytes, tuple[str, int, bytes]]
+) -> Iterator[Duplicate]:
     """The examples of a part that were seen before; the others are added to what was seen."""
-    ids, content = [a for a in arrays if _is_class_ids(a)], [a for a in arrays if not _is_class_ids(a)]
     if not content:
         return
     index = 0
