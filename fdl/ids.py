@@ -40,8 +40,10 @@ def first_outside(integers: Any, end: int, where: Any = None) -> int | None:
     return int(outside.flat[0]) if outside.size else None
 
 
-def check_ids(who: str, ids: Any, classes: int) -> None:
+def check_ids(who: str, ids: Any, classes: int, where: Any = None) -> None:
     """Refuses what is no id: other types than integers, and integers outside [0, classes) where they can be seen.
+
+    Those that ``where`` masks may be any.
 
     Raises:
         InputError: with the first id that does not exist.
@@ -54,7 +56,7 @@ def check_ids(who: str, ids: Any, classes: int) -> None:
     """
     if not jnp.issubdtype(jnp.result_type(ids), jnp.integer):
         raise InputError(f"{who} expects ids as integers, got {jnp.result_type(ids)}")
-    if (outside := first_outside(ids, classes)) is not None:
+    if (outside := first_outside(ids, classes, where)) is not None:
         raise InputError(f"{who} expects ids in [0, {classes}), got {outside}: ids start at 0")
 
 

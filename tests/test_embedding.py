@@ -51,6 +51,15 @@ def test_one_hot_is_what_embedding_does_not_build():
     assert one_hot(2, 3).tolist() == [0, 0, 1]
 
 
+def test_one_hot_of_what_is_masked_is_zero_whatever_it_is():
+    ids = jnp.array([[1, 255], [-1, 0]])
+    where = jnp.array([[True, False], [False, True]])
+    expected = [[[0, 1, 0], [0, 0, 0]], [[0, 0, 0], [1, 0, 0]]]
+    assert one_hot(ids, 3, where=where).tolist() == expected
+    assert jax.jit(one_hot, static_argnums=1)(ids, 3, where=where).tolist() == expected
+    assert one_hot(ids, 3, jnp.bfloat16, where=where).dtype == jnp.bfloat16
+
+
 def test_neither_pass_builds_the_one_hot_matrix():
     ids, table = jnp.zeros(1000, int), jnp.ones((1000, 8))
     compiled = jax.jit(jax.grad(lambda table, ids: jnp.sin(embedding(ids, table)).sum())).lower(table, ids).compile()
@@ -78,6 +87,12 @@ def test_the_layer_owns_its_table():
         (lambda: one_hot(jnp.array([3]), 3), r"one_hot expects ids in \[0, 3\), got 3"),
         (lambda: one_hot(jnp.array([1.0]), 3), "one_hot expects ids as integers"),
         (lambda: one_hot(IDS, 3, jnp.int32), "one_hot expects a floating dtype, got int32"),
+        (lambda: one_hot(jnp.array([3, 1]), 3, where=jnp.array([True, False])), r"ids in \[0, 3\), got 3"),
+        (
+            lambda: one_hot(jnp.array([2, 1]), 3, where=jnp.array([True])),
+            r"booleans of the shape \[2\] of ids, got bool",
+        ),
+        (lambda: one_hot(jnp.array([2]), 3, where=jnp.array([1])), r"booleans of the shape \[1\] of ids, got int32"),
         (lambda: Embedding(0, 4), "Embedding needs vocabulary as a whole number of at least 1, got 0"),
         (lambda: Serial(Embedding(3, 4)).init(KEY, jnp.ones((2, 2))), "^embedding1: .* ids as integers, got float32"),
     ],

@@ -41,7 +41,8 @@ def dice(
 
     Args:
         probabilities: [N, *spatial, C], in [0, 1]: the softmax or the sigmoid of a network's scores.
-        targets: floats of the same shape, in [0, 1]: one-hot, or soft.
+        targets: floats of the same shape, in [0, 1]: one-hot, as `fdl.layers.one_hot(labels, C, where=where)` makes
+            them of class ids, or soft.
         smooth: s, a number above 0.
         where: booleans of shape [N, *spatial]; False leaves a place out of the sums.
 
@@ -50,7 +51,7 @@ def dice(
 
     Raises:
         InputError: for targets or a mask of another shape, for integers (class ids become targets with
-            `jax.nn.one_hot`), for fewer than two axes, and for ``smooth`` that is not positive.
+            `fdl.layers.one_hot`), for fewer than two axes, and for ``smooth`` that is not positive.
 
     Remembers:
         its arguments, which exist anyway, and two numbers per example and class.
