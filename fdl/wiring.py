@@ -63,7 +63,13 @@ class Combinator(Layer):
             return child._init_and_apply(options["key"], *inputs)
 
         net = Net(self, {}, {}, key, True, visit)
-        return self.wire(net, *inputs), net._params, net._state
+        return self._wired(net, *inputs), net._params, net._state
+
+    def _wired(self, net: "Net", *inputs: Any) -> Any:
+        output = self.wire(net, *inputs)
+        if output is None:
+            raise InputError(f"{self.name} gives None: the function that wires it has to return its output")
+        return output
 
     def _make(self, seen: Seen, key: jax.Array) -> tuple[Tree, Tree]:
         """The parameters and states of all children, for inputs as they were seen."""
@@ -103,7 +109,7 @@ class Combinator(Layer):
                 "or a function that calls apply with train=True"
             )
         net = Net(self, params, state, key, train, visit)
-        return self.wire(net, *inputs), net._params, net._state
+        return self._wired(net, *inputs), net._params, net._state
 
 
 class Net:
@@ -200,7 +206,7 @@ def network(**children: Layer) -> Callable[[Callable[..., Any]], Network]:
         children: the layers, by the names under which their parameters will be found.
 
     Raises:
-        InputError: from `init`, when the wiring never calls one of the children.
+        InputError: from `init`, when the wiring never calls one of the children, or returns nothing.
 
     Example:
         >>> import jax, jax.numpy as jnp

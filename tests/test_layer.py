@@ -200,6 +200,18 @@ def test_a_misspelt_child_is_named():
         network(hidden=Affine(2))(lambda net, x: net.out(x)).init(KEY, X)
 
 
+def test_a_wiring_returns_its_output():
+    @network(hidden=Affine(2))
+    def forgetful(net, x):
+        net.hidden(x)
+
+    with pytest.raises(fdl.InputError, match=r"^body: forgetful gives None: .* has to return its output"):
+        Serial(body=forgetful).init(KEY, X)
+    arrays = {"hidden": Affine(2).init(KEY, X)[0]}, {"hidden": {}}
+    with pytest.raises(fdl.InputError, match=r"^forgetful gives None"):
+        forgetful.apply(*arrays, X)
+
+
 def test_foreign_errors_say_in_which_layer_they_happened():
     class Broken(fdl.Layer):
         def apply(self, params, state, x, *, key=None, train=False):
