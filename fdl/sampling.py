@@ -33,7 +33,7 @@ import numpy as np
 
 from fdl.counts import check_count
 from fdl.errors import InputError
-from fdl.keys import split_key
+from fdl.keys import check_key, split_key
 from fdl.layer import Layer, Tree
 from fdl.rule import wide
 
@@ -126,10 +126,14 @@ def sample(key: jax.Array, logits: jax.Array, *, reshape: Callable[[jax.Array], 
         logits: [..., V].
         reshape: what is done to the logits first, such as ``lambda z: top_k(temperature(z, 0.7), 40)``.
 
+    Raises:
+        InputError: for what is no key, such as None, which `generate` hands on when it was given none.
+
     Example:
         >>> int(sample(jax.random.key(0), jnp.array([0.0, 1.0]), reshape=lambda z: top_k(z, 1)))
         1
     """
+    check_key("sample", key)
     logits = logits if reshape is None else reshape(logits)
     return jax.random.categorical(key, logits.astype(wide(logits)))  # whose noise has so many digits as its logits
 
@@ -214,7 +218,8 @@ def generate(
         (tokens [..., length], carry). Inside jit, a token whose scores are NaN is -1.
 
     Raises:
-        InputError: for scores that are NaN, such as those of a stream that has no room left, outside jit.
+        InputError: for scores that are NaN, such as those of a stream that has no room left, outside jit; without a
+            key for a ``choose`` that draws.
 
     Example:
         >>> def count(carry, token):  # the next number is always the most probable
@@ -296,7 +301,7 @@ def beam_search(
         length_penalty: a; scores are log p / ((5 + tokens up to stop) / 6)^a, so that a > 0 favours longer ones.
 
     Raises:
-        InputError: for fewer than one beam, and for a length that is no whole number.
+        InputError: for fewer than one beam, for a length that is no whole number, and for several tokens.
 
     Source: Wu et al. (2016), section 7.
 
@@ -308,6 +313,11 @@ def beam_search(
     """
     check_count("beam_search", "length", length, least=0)
     check_count("beam_search", "beams", beams)
+    if jnp.ndim(token):
+        raise InputError(
+            f"beam_search works on one sequence, whose last token is a scalar, got tokens of shape "
+            f"{list(jnp.shape(token))}: jax.vmap makes it a batch"
+        )
     return _run(_beam_search, step, carry, token, stop, length_penalty, length=length, beams=beams)
 
 
@@ -334,8 +344,10 @@ def _beam_search(
         tokens_so_far = tokens_so_far.at[:, position].set(tokens)
         return (carries, tokens, candidates[best], tokens_so_far, longer[best]), None
 
-    start = (carries, tokens, alone, jnp.zeros((beams, length), tokens.dtype), jnp.zeros(beams, int))
-    (_, _, total, found, lengths), _ = jax.lax.scan(one, start, jnp.arange(length))
+    end = (carries, tokens, alone, jnp.zeros((beams, length), tokens.dtype), jnp.zeros(beams, int))
+    if length:  # tracing a step needs a place for its token
+        end, _ = jax.lax.scan(one, end, jnp.arange(length))
+    _, _, total, found, lengths = end
     return Beams(found, total, total / _penalty(lengths, length_penalty))
 
 

@@ -144,6 +144,13 @@ def test_beam_search_that_keeps_everything_finds_the_best(stop, penalty):
         np.testing.assert_allclose([found.score[i], found.log_probability[i]], [score, total], rtol=1e-5)
 
 
+def test_no_tokens_are_found_where_none_are_asked_for():
+    assert generate(step, jnp.zeros(3), jnp.zeros(3, int), 0)[0].shape == (3, 0)
+    found = beam_search(step, jnp.zeros(()), 0, 0, beams=2)
+    assert found.tokens.shape == (2, 0)
+    assert found.log_probability[0] == 0
+
+
 def test_one_beam_is_greedy_and_vmap_is_a_batch():
     firsts = jnp.arange(4)
     found = jax.jit(jax.vmap(lambda token: beam_search(step, jnp.float32(0), token, 6, beams=1)))(firsts)
@@ -164,6 +171,12 @@ def test_one_beam_is_greedy_and_vmap_is_a_batch():
             lambda: beam_search(step, jnp.zeros(()), 0, 3, beams=0),
             "beam_search needs beams as a whole number of at least 1, got 0",
         ),
+        (
+            lambda: beam_search(step, jnp.zeros(()), jnp.zeros(2, int), 3, beams=2),
+            r"one sequence, .* got tokens of shape \[2\]: jax.vmap makes it a batch",
+        ),
+        (lambda: sample(None, CHAIN), "sample expects a JAX random key, .* got None"),
+        (lambda: generate(step, jnp.zeros(()), 0, 3, choose=sample), "sample expects a JAX random key, .* got None"),
     ],
 )
 def test_bad_input_is_refused(make, message):
