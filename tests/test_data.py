@@ -273,6 +273,11 @@ class TestSplit:
         with pytest.raises(InputError, match="add up"):
             split((X, LABELS), parts, seed=0)
 
+    @pytest.mark.parametrize("parts", [0.8, 8, np.float32(0.8)])
+    def test_refuses_a_single_part(self, parts):
+        with pytest.raises(InputError, match=r"a fraction or a size for each part, such as \(0.8, 0.2\), got"):
+            split((X, LABELS), parts, seed=0)
+
     @pytest.mark.parametrize("parts", [(0.99, 0.01), (10, 0)])
     def test_refuses_an_empty_part(self, parts):
         with pytest.raises(InputError, match="empty"):

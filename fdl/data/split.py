@@ -88,8 +88,10 @@ def _dealt(sizes: np.ndarray, seed: int, stratify: Any) -> list[np.ndarray]:
 
 def _sizes(parts: Sequence[float], examples: int) -> np.ndarray:
     """How many examples each part has."""
+    if not isinstance(parts, Sequence | np.ndarray):
+        raise InputError(f"split needs a fraction or a size for each part, such as (0.8, 0.2), got {parts!r}")
     whole = 1 if any(isinstance(part, float | np.floating) for part in parts) else examples
-    if not parts or min(parts) < 0 or not math.isclose(sum(parts), whole):
+    if not len(parts) or min(parts) < 0 or not math.isclose(sum(parts), whole):
         raise InputError(
             f"split needs fractions that add up to 1 or sizes that add up to {examples}, the number of examples; "
             f"got {tuple(parts)}, together {sum(parts)}"
