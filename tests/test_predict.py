@@ -104,6 +104,12 @@ def test_several_inputs_are_a_tuple():
     assert ((hs != 0).any(-1).sum(1) == lengths).all()
 
 
+def test_a_single_example_is_no_batch():
+    with pytest.raises(InputError) as caught:
+        predict(NET, PARAMS, STATE, X[0])
+    assert f"taken for {len(X[0])} examples, one per row: a single example x is x[None]" in caught.value.__notes__[-1]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -156,7 +156,11 @@ def in_batches(f: Callable[[Any, int], Any], inputs: Any, *, batch_size: int) ->
     waiting: Any = None
     for number, start in enumerate(range(0, examples, batch_size)):
         index = np.minimum(np.arange(start, start + batch_size), examples - 1)
-        outputs = f(rows(inputs, index), number)
+        try:
+            outputs = f(rows(inputs, index), number)
+        except InputError as error:
+            error.add_note(f"the inputs were taken for {examples} examples, one per row: a single example x is x[None]")
+            raise
         _check_rows(outputs, batch_size)
         if waiting is not None:
             done.append(jax.device_get(waiting))
