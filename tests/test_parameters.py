@@ -143,6 +143,7 @@ def with_changes(change):
 @pytest.mark.parametrize(
     ("like", "message"),
     [
+        (Serial(Affine(3)), "load_parameters takes a tree of arrays, .* got the layer serial"),
         (parameters(classes=10), r"scores.w: expected float32\[3, 10\], net.safetensors has float32\[3, 3\]"),
         (parameters(dtype="bfloat16"), r"encoder.affine1.b: expected bfloat16\[3\], net.safetensors has float32\[3\]"),
         (
@@ -165,7 +166,8 @@ def test_what_does_not_fit_is_named(file, like, message):
     ("params", "message"),
     [
         ({"a.b": jnp.ones(1)}, "the name 'a.b' has a dot in it"),
-        ({"key": jax.random.key(0)}, r"key: safetensors files have bool, .*, and no key<fry>\[\]"),
+        ({"key": jax.random.key(0)}, r"key: safetensors files have bool, .*, and no key<fry>\[\]: Checkpoints save"),
+        (Serial(Affine(3)), "takes a tree of arrays, .* got the layer serial, which holds none"),
         ({"w": jnp.ones(2, "float8_e4m3fn")}, r"w: safetensors files have .* no float8_e4m3fn\[2\]"),
     ],
 )

@@ -17,6 +17,7 @@ import numpy as np
 
 from fdl.errors import InputError
 from fdl.extras import imported
+from fdl.layer import Layer
 from fdl.paths import Keep, matcher, path_of
 from fdl.train.by_path import check_kinds, kind_of, leaves_by_path
 from fdl.train.whole_file import whole_file
@@ -40,8 +41,9 @@ def save_parameters(path: str | os.PathLike[str], params: Any, metadata: Mapping
             them.
 
     Raises:
-        InputError: for a dot in a name, which would make another path of it, for arrays of a dtype that
-            safetensors does not have, and for metadata that are not strings.
+        InputError: for a layer, whose parameters are not in it, for a dot in a name, which would make another path of
+            it, for arrays of a dtype that safetensors does not have, such as the random key of a train state, which
+            `fdl.train.Checkpoints` save, and for metadata that are not strings.
         ImportError: without safetensors.
 
     Source: the format, https://huggingface.co/docs/safetensors.
@@ -59,6 +61,7 @@ def save_parameters(path: str | os.PathLike[str], params: Any, metadata: Mapping
     metadata = dict(metadata or {})
     if not all(isinstance(word, str) for pair in metadata.items() for word in pair):
         raise InputError(f"metadata are strings by strings, got {metadata}: write numbers as strings, str(40)")
+    _check_arrays("save_parameters", params)
     _check_names(params)
     arrays = {name: _saved(name, leaf) for name, leaf in leaves_by_path(params).items()}
     if empty := list(_empty_dicts(params)):
@@ -84,7 +87,7 @@ def load_parameters(path: str | os.PathLike[str], like: Any = None, select: Keep
 
     Raises:
         InputError: for a file that is cut off or no safetensors file; with ``like``, for what does not fit, with the
-            path of the first mismatch; for ``select`` without ``like``.
+            path of the first mismatch, and for a layer; for ``select`` without ``like``.
         FileNotFoundError: for a file that does not exist.
         ImportError: without safetensors.
 
@@ -106,6 +109,7 @@ other settings
     if select is not None and like is None:
         raise InputError("select chooses what to load into a tree: give that tree as like=")
     path = Path(path)
+    _check_arrays("load_parameters", like)
     if like is None:
         arrays, _, metadata = _read(path)
         return _nested(arrays, json.loads(metadata.get(_EMPTY, "[]")), path.name)
@@ -120,6 +124,14 @@ other settings
     return jax.tree.map_with_path(lambda keys, leaf: arrays.get(path_of(keys), leaf), like)
 
 
+def _check_arrays(who: str, tree: Any) -> None:
+    if layers := [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, Layer)]:
+        raise InputError(
+            f"{who} takes a tree of arrays, such as the params of params, state = net.init(key, x), "
+            f"got the layer {layers[0].name}, which holds none"
+        )
+
+
 def _check_names(tree: Any) -> None:
     for keys, _ in jax.tree.leaves_with_path(tree):
         for key in keys:
@@ -129,7 +141,8 @@ def _check_names(tree: Any) -> None:
 
 def _saved(name: str, leaf: Any) -> np.ndarray:
     if (kind := kind_of(leaf)).partition("[")[0] not in _DTYPES:
-        raise InputError(f"safetensors files have {', '.join(_DTYPES)}, and no {kind}", (name,))
+        hint = ": Checkpoints save a train state with its key" if kind.startswith("key") else ""
+        raise InputError(f"safetensors files have {', '.join(_DTYPES)}, and no {kind}{hint}", (name,))
     return np.asarray(leaf, order="C")
 
 
