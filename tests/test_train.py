@@ -161,6 +161,17 @@ class TestObjective:
         with pytest.raises(InputError, match='"loss"'):
             supervised(NET, softmax_cross_entropy, metrics={"loss": accuracy})
 
+    @pytest.mark.parametrize(
+        ("batch", "what"),
+        [
+            ((np.zeros((2, 6)), np.array(["a", "b"])), "targets of dtype <U1"),
+            (((np.zeros((2, 6)), np.array([0, None])), np.zeros(2, int)), "inputs of dtype object"),
+        ],
+    )
+    def test_a_batch_is_made_of_numbers(self, train_step, train_state, batch, what):
+        with pytest.raises(InputError, match=f"takes numbers, got {what}: .* class ids of names"):
+            fit(train_step, train_state, lambda epoch: [batch], epochs=1)
+
     @pytest.mark.parametrize("batch", [np.zeros((2, 6)), (np.zeros((2, 6)),), {"x": 1, "y": 2}])
     def test_a_batch_is_a_pair(self, train_state, batch):
         with pytest.raises(InputError, match=r"pairs \(inputs, targets\)"):

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.errors import InputError
 from fdl.layer import Layer
@@ -118,6 +119,13 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         what = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
         raise InputError(f"supervised learning takes batches that are pairs (inputs, targets), got a {what}")
+    for what, part in zip(("inputs", "targets"), batch, strict=True):
+        arrays = [leaf for leaf in jax.tree.leaves(part) if isinstance(leaf, np.ndarray)]  # JAX's are numbers
+        if wrong := [array for array in arrays if array.dtype.kind in ("O", "S", "U")]:
+            raise InputError(
+                f"supervised learning takes numbers, got {what} of dtype {wrong[0].dtype}: x.astype(np.float32) makes "
+                "floats of them, and np.unique(labels, return_inverse=True)[1] class ids of names"
+            )
     return batch[0], batch[1]
 
 
