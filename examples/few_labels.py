@@ -62,10 +62,10 @@ def labelled(images, labels, per_class, seed):
 
 def classify(how, train_step, eval_step, few, test, file, epochs, seed):
     """The test accuracy of a classifier that learnt from a few labelled images in one of the three ways."""
-    train_state = init_train_state(CLASSIFIER, OPTIMIZERS[how], jax.random.key(seed), few[0])
+    start = partial(init_train_state, CLASSIFIER, OPTIMIZERS[how], jax.random.key(seed), few[0])
+    train_state = start()
     if how != "from scratch":
-        params = load_parameters(file, like=train_state.params, select="encoder.*")  # the head stays new
-        train_state = train_state._replace(params=params)
+        train_state = start(params=load_parameters(file, like=train_state.params, select="encoder.*"))  # a new head
     train_state, *_ = fit(train_step, train_state, Batches(few, BATCH, seed=seed), epochs=epochs, progress=None)
     return evaluate(eval_step, train_state, [test])["accuracy"]
 

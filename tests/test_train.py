@@ -18,7 +18,7 @@ from fdl.data import Batches, k_folds
 from fdl.graphs import Graph, batch_graphs
 from fdl.layers import LSTM, Affine, BatchNorm, Dropout, Flatten, Relu, Serial
 from fdl.losses import l2, softmax_cross_entropy
-from fdl.optim import Optimizer, adam, scale_loss, sgd
+from fdl.optim import Optimizer, adam, average, averaged, chain, ema, float32_masters, scale_loss, sgd
 from fdl.train import (
     accuracy,
     binary_accuracy,
@@ -308,6 +308,64 @@ class TestTrainStep:
         after, metrics = jax.lax.scan(train_step, train_state, batches)
         assert int(after.step) == 4
         assert metrics["loss"].shape == (4,)
+
+
+class TestGivenParameters:
+    """A run that starts from trained parameters, whose optimizer knows of no others."""
+
+    X = jnp.ones((4, 3))
+
+    def start(self, optimizer, net=None, **given):
+        net = net or Serial(encoder=Affine(4), norm=BatchNorm())
+        return init_train_state(net, optimizer, jax.random.key(0), self.X, **given)
+
+    def test_masters_are_made_of_them(self):
+        optimizer = float32_masters(adam(1e-3))
+        trained = jax.tree.map(lambda w: (w + 1).astype(jnp.bfloat16), self.start(optimizer).params)
+        train_state = self.start(optimizer, params=trained)
+        assert_equal(train_state.params, trained)
+        assert_equal(train_state.opt_state.masters, jax.tree.map(lambda w: w.astype(jnp.float32), trained))
+
+    @pytest.mark.parametrize("averaging", [ema(0.99), average(start=5)])
+    def test_averages_start_from_them(self, averaging):
+        optimizer = chain(adam(1e-3), averaging)
+        trained = jax.tree.map(lambda w: w + 1, self.start(optimizer).params)
+        train_state = self.start(optimizer, params=trained)
+        assert_equal(averaged(train_state.opt_state), trained)
+        assert_equal(train_state.params, trained)
+
+    def test_are_copied_and_may_be_numpy(self):
+        first = self.start(sgd(0.1))
+        params, state = jax.tree.map(lambda a: np.asarray(a) + 1, first[:2])
+        train_state = self.start(sgd(0.1), params=params, state=state)
+        assert_equal(train_state[:2], (params, state))
+        given = self.start(sgd(0.1), params=first.params)
+        assert all(a is not b for a, b in zip(*map(jax.tree.leaves, (given.params, first.params)), strict=True))
+        assert_equal(given.state, first.state)
+
+    def test_have_the_containers_that_init_makes(self):
+        net = Serial(affine=Affine(2), relu=Relu())
+        first = self.start(sgd(0.1), net)
+        given = self.start(sgd(0.1), net, params={"affine": first.params["affine"]})
+        assert_equal(given.params, first.params)
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            (
+                {"params": {"encoder": {"w": jnp.ones((5, 4))}}},
+                r"^encoder.b: expected float32\[4\], what init_train_state",
+            ),
+            (
+                {"params": {"encoder": {"w": jnp.ones((5, 4)), "b": jnp.ones(4)}, "norm": {}}},
+                r"^encoder.w: expected float32\[3, 4\], what init_train_state was given as params has float32\[5, 4\]",
+            ),
+            ({"state": {"norm": {"mean": jnp.ones(4)}}}, r"^norm.var: expected float32\[4\], .* as state has nothing"),
+        ],
+    )
+    def test_are_refused_by_path(self, given, message):
+        with pytest.raises(InputError, match=message):
+            self.start(sgd(0.1), **given)
 
 
 X, LABELS = make_batch()

@@ -50,12 +50,12 @@ def kind_of(leaf: Any) -> str:
 
 
 def check_kinds(expected: Mapping[str, str], found: Mapping[str, str], file: str, others: bool = False) -> None:
-    """Compares what a file has with what is expected of it.
+    """Compares what a file has, or a tree, with what is expected of it.
 
     Args:
         expected, found: the kinds at each path.
-        file: what to call the file.
-        others: whether the file may have other paths as well.
+        file: what to call it.
+        others: whether it may have other paths as well.
 
     Raises:
         InputError: with the path of the first mismatch.
@@ -64,7 +64,7 @@ def check_kinds(expected: Mapping[str, str], found: Mapping[str, str], file: str
         >>> check_kinds({"encoder.w": "float32[64, 10]"}, {"encoder.w": "float32[64, 12]"}, "checkpoint 40")
         Traceback (most recent call last):
             ...
-        fdl.errors.InputError: encoder.w: expected float32[64, 10], checkpoint 40 has float32[64, 12]: it was saved \
+        fdl.errors.InputError: encoder.w: expected float32[64, 10], checkpoint 40 has float32[64, 12]: it was made \
 with other settings
         >>> check_kinds({"encoder.w": "float32[3]"}, {"encoder1.w": "float32[3]"}, "checkpoint 40")
         Traceback (most recent call last):
@@ -77,7 +77,7 @@ with other settings
             has = f"it has {', '.join(near)}" if near else "it is empty"
             raise InputError(f"expected {kind}, {file} has nothing there; {has}", (path,))
         if found[path] != kind:
-            raise InputError(f"expected {kind}, {file} has {found[path]}: it was saved with other settings", (path,))
+            raise InputError(f"expected {kind}, {file} has {found[path]}: it was made with other settings", (path,))
     if not others and (more := [path for path in found if path not in expected]):
         path = more[0]
         near = difflib.get_close_matches(path, expected, n=1, cutoff=0.5)

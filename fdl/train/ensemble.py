@@ -48,7 +48,8 @@ def init_ensemble(net: Layer, optimizer: Optimizer, keys: jax.Array, *inputs: An
         inputs: one batch of what goes into a member, or its shapes (`jax.ShapeDtypeStruct`).
 
     Returns:
-        A train state. That of member i alone is ``jax.tree.map(lambda a: a[i], train_state)``.
+        A train state. That of member i alone is ``jax.tree.map(lambda a: a[i], train_state)``. Members that start from
+        given parameters are `init_train_state` under `jax.vmap`, with these as its ``params``.
 
     Raises:
         InputError: for keys that are not one for each, and for inputs that do not fit the network.

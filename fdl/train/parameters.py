@@ -80,7 +80,7 @@ def load_parameters(path: str | os.PathLike[str], like: Any = None, select: Keep
             tree, as nested dicts.
         select: loads only these paths of ``like``, and leaves all else in it as it is: a function from a path to a
             bool, or a pattern such as ``"encoder.*"``. The file may have more. So a new network starts from parts
-            of a trained one.
+            of a trained one: `init_train_state` takes what comes out as ``params``.
 
     Returns:
         A tree like ``like``, or nested dicts, of arrays on the default device.
@@ -102,7 +102,7 @@ def load_parameters(path: str | os.PathLike[str], like: Any = None, select: Keep
         >>> load_parameters(file, like=params)
         Traceback (most recent call last):
             ...
-        fdl.errors.InputError: scores.w: expected float32[2], net.safetensors has float32[10]: it was saved with \
+        fdl.errors.InputError: scores.w: expected float32[2], net.safetensors has float32[10]: it was made with \
 other settings
         >>> folder.cleanup()
     """

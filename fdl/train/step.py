@@ -18,6 +18,8 @@ from fdl.keys import split_key
 from fdl.layer import Layer
 from fdl.optim import Optimizer, apply_updates, loss_scale, update_with
 from fdl.optim.optimizer import check_optimizer
+from fdl.paths import path_of
+from fdl.train.by_path import check_kinds, kind_of, leaves_by_path
 from fdl.train.objective import Objective
 
 
@@ -35,7 +37,9 @@ class TrainState(NamedTuple):
     step: jax.Array
 
 
-def init_train_state(net: Layer, optimizer: Optimizer, key: jax.Array, *inputs: Any) -> TrainState:
+def init_train_state(
+    net: Layer, optimizer: Optimizer, key: jax.Array, *inputs: Any, params: Any = None, state: Any = None
+) -> TrainState:
     """Makes the train state that a run starts from.
 
     Args:
@@ -43,9 +47,14 @@ def init_train_state(net: Layer, optimizer: Optimizer, key: jax.Array, *inputs: 
         optimizer: what `make_train_step` will be given.
         key: a JAX random key, for the initial parameters and for all that is drawn at random in training.
         inputs: one batch of what goes into the network, or its shapes (`jax.ShapeDtypeStruct`).
+        params, state: where to start instead of where ``net.init`` does, such as what `load_parameters` gives; they
+            are copied. The optimizer's state is made of these parameters, as masters and averages of them have to be:
+            in a train state whose ``params`` are replaced later, they would still be those of the others. Floats may
+            be wider or narrower than those of ``net.init``, such as bfloat16 for `fdl.optim.float32_masters`.
 
     Raises:
-        InputError: when the inputs do not fit the network, with the path of the layer, and for what is no optimizer.
+        InputError: when the inputs do not fit the network, with the path of the layer, and for what is no optimizer;
+            for parameters or a state of other paths, shapes or kinds of numbers than ``net.init`` makes, with the path.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -54,14 +63,37 @@ def init_train_state(net: Layer, optimizer: Optimizer, key: jax.Array, *inputs: 
         >>> train_state = init_train_state(Affine(10), adam(1e-3), jax.random.key(0), jnp.ones((32, 64)))
         >>> jax.tree.map(jnp.shape, train_state.params), int(train_state.step)
         ({'b': (10,), 'w': (64, 10)}, 0)
+        >>> trained = {"w": jnp.ones((64, 10)), "b": jnp.zeros(10)}
+        >>> train_state = init_train_state(
+        ...     Affine(10), adam(1e-3), jax.random.key(0), jnp.ones((32, 64)), params=trained
+        ... )
+        >>> bool((train_state.params["w"] == 1).all())
+        True
     """
     check_optimizer("init_train_state", optimizer)
     init_key, key = split_key("init_train_state", key)
-    params, state = net.init(init_key, *inputs)
+    fresh_params, fresh_state = net.init(init_key, *inputs)
+    params = fresh_params if params is None else _filled("params", fresh_params, params)
+    state = fresh_state if state is None else _filled("state", fresh_state, state)
     # Optimizers may start from the parameters themselves (an average of them does), and a training step
     # that donates its train state may not be given the same buffer twice.
     opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
     return TrainState(params, state, opt_state, key, jnp.zeros((), jnp.int32))
+
+
+def _filled(name: str, fresh: Any, given: Any) -> Any:
+    """The tree that was made, with copies of the arrays that were given."""
+    arrays = leaves_by_path(given)
+    expected = {path: kind_of(_as_wide(a, arrays.get(path))) for path, a in leaves_by_path(fresh).items()}
+    found = {path: kind_of(a) for path, a in arrays.items()}
+    check_kinds(expected, found, f"what init_train_state was given as {name}")
+    return jax.tree.map_with_path(lambda keys, _: jnp.copy(jnp.asarray(arrays[path_of(keys)])), fresh)
+
+
+def _as_wide(array: Any, given: Any) -> Any:
+    """The array, in the dtype of what was given if both are floats."""
+    are_floats = given is not None and all(jnp.issubdtype(jnp.result_type(a), jnp.floating) for a in (array, given))
+    return array.astype(jnp.result_type(given)) if are_floats else array
 
 
 def make_train_step(
