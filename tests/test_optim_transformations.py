@@ -292,11 +292,13 @@ class TestNonfinite:
     def test_loss_scale_grows_and_halves(self):
         gradients = jnp.array([1.0, 1.0, jnp.inf, 1.0, 1.0, 1.0, jnp.nan, jnp.nan], jnp.float16)
         opt, w = optim.scale_loss(optim.sgd(1.0), 4.0, interval=2), jnp.zeros((), jnp.float16)
-        opt_state, scales = opt.init(w), []
+        opt_state, scales, in_a_row = opt.init(w), [], []
         for g in gradients:
             _, opt_state = jax.jit(opt.update)(g, opt_state, w)
             scales.append(float(optim.loss_scale(opt_state)))
+            in_a_row.append(int(optim.skipped_in_a_row(opt_state)))
         assert scales == [4, 8, 4, 4, 8, 8, 4, 2]
+        assert in_a_row == [0, 0, 1, 0, 0, 0, 1, 2]
         assert int(opt_state.skipped) == 3
         assert optim.loss_scale(optim.sgd(0.1).init(w)) == 1
 

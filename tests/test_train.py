@@ -16,9 +16,23 @@ import pytest
 from fdl import InputError
 from fdl.data import Batches, k_folds
 from fdl.graphs import Graph, batch_graphs
-from fdl.layers import LSTM, Affine, BatchNorm, Dropout, Flatten, Relu, Serial
+from fdl.layers import LSTM, Affine, BatchNorm, Cast, Dropout, Flatten, Relu, Serial
 from fdl.losses import l2, softmax_cross_entropy
-from fdl.optim import Optimizer, adam, average, averaged, chain, ema, float32_masters, scale_loss, sgd
+from fdl.optim import (
+    Optimizer,
+    accumulate,
+    adam,
+    average,
+    averaged,
+    chain,
+    ema,
+    float32_masters,
+    partition,
+    scale_loss,
+    sgd,
+    skip_nonfinite,
+    skipped_in_a_row,
+)
 from fdl.train import (
     accuracy,
     binary_accuracy,
@@ -29,6 +43,7 @@ from fdl.train import (
     init_train_state,
     make_eval_step,
     make_train_step,
+    scan_steps,
     supervised,
 )
 
@@ -308,6 +323,66 @@ class TestTrainStep:
         after, metrics = jax.lax.scan(train_step, train_state, batches)
         assert int(after.step) == 4
         assert metrics["loss"].shape == (4,)
+
+
+class TestSkippedSteps:
+    """What a step leaves behind whose gradients are not finite."""
+
+    NET = Serial(Affine(4), BatchNorm(), Relu(), Affine(3))
+    X = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
+    LABELS = np.array([0, 1, 2, 0, 1, 2])
+
+    def start(self, net, optimizer):
+        train_state = init_train_state(net, optimizer, jax.random.key(0), self.X)
+        return make_train_step(supervised(net, softmax_cross_entropy), optimizer), train_state
+
+    @pytest.mark.parametrize(
+        ("wrap", "net"),
+        [
+            (skip_nonfinite, NET),
+            (scale_loss, Cast(NET, "float16")),
+            (lambda optimizer: skip_nonfinite(accumulate(optimizer, 2)), NET),
+            (lambda optimizer: accumulate(skip_nonfinite(optimizer), 2), NET),
+            (lambda optimizer: partition(optimizer, norms=("batch_norm1.*", skip_nonfinite(adam()))), NET),
+        ],
+    )
+    def test_is_the_state_as_it_was(self, wrap, net):
+        train_step, train_state = self.start(net, wrap(adam(1e-2)))
+        for _ in range(3):
+            train_state, _ = train_step(train_state, (self.X, self.LABELS))
+        before = copy(train_state.state)
+        train_state, metrics = train_step(train_state, (self.X * np.nan, self.LABELS))
+        assert math.isnan(metrics["loss"])
+        assert_equal(train_state.state, before)
+        assert int(train_state.step) == 4
+
+    def test_and_the_next_one_goes_on(self):
+        train_step, train_state = self.start(self.NET, skip_nonfinite(adam(1e-2)))
+        expected, _ = train_step(copy(train_state), (self.X, self.LABELS))
+        skipped, _ = train_step(train_state, (self.X * np.nan, self.LABELS))
+        after, _ = train_step(skipped, (self.X, self.LABELS))
+        assert_equal(after[:2], expected[:2])
+
+    def test_in_one_call_of_several(self):
+        train_step, train_state = self.start(self.NET, skip_nonfinite(adam(1e-2)))
+        xs, labels = np.stack([self.X, self.X * np.nan, self.X + 1]), np.stack([self.LABELS] * 3)
+        expected = copy(train_state)
+        for x in (xs[0], xs[2]):
+            expected, _ = train_step(expected, (x, self.LABELS))
+        after, _ = scan_steps(train_step)(train_state, (xs, labels))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), after[:2], expected[:2])
+
+    def test_a_part_of_a_batch_counts_from_where_its_update_is_lost(self):
+        train_step, train_state = self.start(self.NET, accumulate(skip_nonfinite(adam(1e-2)), 3))
+        counts = []
+        for factor in (1, np.nan, 1, 1, 1, 1):
+            train_state, _ = train_step(train_state, (self.X * np.float32(factor), self.LABELS))
+            counts.append(int(skipped_in_a_row(train_state.opt_state)))
+        assert counts == [0, 1, 1, 0, 0, 0]
+
+    def test_costs_nothing_where_none_is_left_out(self):
+        assert skipped_in_a_row(chain(adam(), ema()).init({"w": jnp.ones(2)})) is None
+        assert skipped_in_a_row(accumulate(adam(), 2).init({"w": jnp.ones(2)})) is None
 
 
 class TestGivenParameters:

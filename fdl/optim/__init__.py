@@ -21,7 +21,7 @@ from fdl.optim.minimize import least_squares, minimize
 from fdl.optim.monitor import update_ratio
 from fdl.optim.muon import muon
 from fdl.optim.newton import newton, newton_cg
-from fdl.optim.nonfinite import loss_scale, scale_loss, skip_nonfinite
+from fdl.optim.nonfinite import loss_scale, scale_loss, skip_nonfinite, skipped_in_a_row
 from fdl.optim.optimizer import Optimizer, apply_updates, update_with
 from fdl.optim.plateau import reduce_on_plateau
 from fdl.optim.precision import bfloat16_memory, float32_masters, stochastic_rounding
@@ -110,6 +110,7 @@ __all__ = [
     "schedules",
     "sgd",
     "skip_nonfinite",
+    "skipped_in_a_row",
     "step",
     "stochastic_rounding",
     "strong_wolfe",

@@ -5,6 +5,7 @@ is room: the loss is multiplied by a scale before it is differentiated, and the 
 float32. The scale doubles after a while without overflow, and is halved, the step being left out, when there is one.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 
 from fdl.counts import check_count
 from fdl.errors import InputError
+from fdl.optim.accumulate import AccumulateState
 from fdl.optim.hyperparameters import POSITIVE, check_number, recorded
 from fdl.optim.optimizer import Optimizer, update_with
 from fdl.optim.trees import all_finite, check_gradients, either, zeros_of
@@ -27,11 +29,15 @@ class SkipState(NamedTuple):
 
 
 class LossScaleState(NamedTuple):
-    """``hyperparameters`` has the scale; ``good`` steps were finite since it changed, ``skipped`` in all were not."""
+    """``hyperparameters`` has the scale; ``good`` steps were finite since it changed, ``skipped`` in all were not.
+
+    ``in_a_row`` of these came just now; ``inner`` is the optimizer's state.
+    """
 
     hyperparameters: dict[str, jax.Array]
     good: jax.Array
     skipped: jax.Array
+    in_a_row: jax.Array
     inner: Any
 
 
@@ -112,7 +118,7 @@ def scale_loss(
         raise InputError(f"scale_loss needs initial of at least 1 and factor above 1, got {initial} and {factor}")
 
     def init(params: Any) -> LossScaleState:
-        counts = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+        counts = (jnp.zeros((), jnp.int32) for _ in range(3))
         return LossScaleState(recorded({"loss_scale": initial}), *counts, optimizer.init(params))
 
     def update(grads: Any, opt_state: LossScaleState, params: Any = None, **extra: Any) -> tuple[Any, LossScaleState]:
@@ -125,7 +131,8 @@ def scale_loss(
         grown = jnp.where(good == interval, scale * factor, scale)
         scale = jnp.where(finite, jnp.where(jnp.isfinite(grown), grown, scale), jnp.maximum(scale / factor, 1))
         skipped = opt_state.skipped + jnp.logical_not(finite)
-        return updates, LossScaleState(recorded({"loss_scale": scale}), good % interval, skipped, inner)
+        in_a_row = jnp.where(finite, 0, opt_state.in_a_row + 1)
+        return updates, LossScaleState(recorded({"loss_scale": scale}), good % interval, skipped, in_a_row, inner)
 
     return Optimizer(init, update)
 
@@ -144,6 +151,44 @@ def loss_scale(opt_state: Any) -> jax.Array:
     """
     found = _scale_of(opt_state)
     return jnp.ones((), jnp.result_type(float)) if found is None else found.hyperparameters["loss_scale"]
+
+
+def skipped_in_a_row(opt_state: Any) -> jax.Array | None:
+    """Reads from the state how many updates were left out just now, one after another: 0 if the last one was not.
+
+    Where `accumulate` stands around what leaves updates out, a part of a batch counts as left out as soon as the update
+    that it is for is bound to be: the sum of the gradients is not finite any more.
+
+    Args:
+        opt_state: the state of any optimizer, alone or inside of others.
+
+    Returns:
+        An integer, the largest where there are several; None if the optimizer never leaves an update out.
+
+    Example:
+        >>> from fdl.optim import sgd
+        >>> opt, w = skip_nonfinite(sgd(1.0)), jnp.array(1.0)
+        >>> _, opt_state = opt.update(jnp.array(jnp.nan), opt.init(w), w)
+        >>> int(skipped_in_a_row(opt_state)), skipped_in_a_row(sgd(1.0).init(w))
+        (1, None)
+    """
+    who = (SkipState, LossScaleState, AccumulateState)
+    parts = jax.tree.leaves(opt_state, is_leaf=lambda part: isinstance(part, who))
+    counts = [_in_a_row(part) for part in parts if isinstance(part, who)]
+    return functools.reduce(_larger, counts, None)
+
+
+def _in_a_row(state: SkipState | LossScaleState | AccumulateState) -> jax.Array | None:
+    if not isinstance(state, AccumulateState):
+        return state.in_a_row
+    inner = skipped_in_a_row(state.inner)
+    if inner is None:
+        return None
+    return jnp.where(state.parts == 0, inner, jnp.where(all_finite(state.total), 0, inner + 1))
+
+
+def _larger(one: jax.Array | None, other: jax.Array | None) -> jax.Array | None:
+    return other if one is None else one if other is None else jnp.maximum(one, other)
 
 
 def _scale_of(state: Any) -> LossScaleState | None:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.keys import split_key
 from fdl.layer import Layer
-from fdl.optim import Optimizer, apply_updates, loss_scale, update_with
+from fdl.optim import Optimizer, apply_updates, loss_scale, skipped_in_a_row, update_with
 from fdl.optim.optimizer import check_optimizer
 from fdl.paths import path_of
 from fdl.train.by_path import check_kinds, kind_of, leaves_by_path
@@ -104,6 +104,8 @@ def make_train_step(
     Args:
         objective: what to minimise, from `supervised` or of that form.
         optimizer: from `fdl.optim`, or optax. Where it stands in `fdl.optim.scale_loss`, the loss is scaled for it.
+            Where it leaves out a step whose gradients are not finite, the network's state stays as it was too: running
+            statistics would never forget a NaN.
 
     Returns:
         A pure, jitted function train_step(train_state, batch) -> (train_state, metrics). It takes over
@@ -144,10 +146,12 @@ def make_train_step(
             value, after = objective(params, state, batch, step_key(train_state))
             return value * loss_scale(opt_state).astype(jnp.result_type(value)), (value, after)
 
-        grads, (value, (state, metrics)) = jax.grad(scaled, has_aux=True)(params)
+        grads, (value, (after, metrics)) = jax.grad(scaled, has_aux=True)(params)
         updates, opt_state = update_with(optimizer, grads, opt_state, params, value=value)
         params = apply_updates(params, updates)
-        return TrainState(params, state, opt_state, key, step + 1), {"loss": value, **metrics}
+        if (skipped := skipped_in_a_row(opt_state)) is not None:
+            after = jax.tree.map(lambda old, new: jnp.where(skipped > 0, old, new), state, after)
+        return TrainState(params, after, opt_state, key, step + 1), {"loss": value, **metrics}
 
     return jax.jit(train_step, donate_argnames="train_state")
 
