@@ -183,6 +183,24 @@ def test_the_best_parameters_are_kept_although_the_run_goes_on():
     assert best.record["step"] == 10
 
 
+def test_the_best_may_have_been_before_the_run_went_on():
+    def train(epochs, values, before=None, best=None):
+        best, values = best or KeepBest("validation_error"), iter(values)
+        rest = {} if before is None else {"history": before.history, "position": before.position}
+        state = start() if before is None else before.train_state
+        settings = {"validate": lambda _: {"error": next(values)}, "callbacks": [best], **rest, **QUIET}
+        return best, fit(STEP, state, BATCHES, epochs=epochs, **settings)
+
+    first, before = train(2, [0.1, 0.3])
+    again, run = train(4, [0.2, 0.4], before)
+    assert (again.record["step"], again.params, again.state) == (5, None, None)
+    again, run = train(6, [0.05, 0.2], run, again)
+    assert (again.record["step"], again.params is None) == (25, False)
+    kept = first.params["w"].tolist()
+    same, _ = train(4, [0.2, 0.4], before._replace(train_state=start()), first)  # in the process that has them
+    assert (same.record["step"], same.params["w"].tolist()) == (5, kept)
+
+
 # Metrics that are no means.
 
 LOGITS = np.random.default_rng(1).normal(size=(6, 4, 3)).astype(np.float32)

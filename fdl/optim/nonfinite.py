@@ -118,7 +118,7 @@ def scale_loss(
         raise InputError(f"scale_loss needs initial of at least 1 and factor above 1, got {initial} and {factor}")
 
     def init(params: Any) -> LossScaleState:
-        counts = (jnp.zeros((), jnp.int32) for _ in range(3))
+        counts = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
         return LossScaleState(recorded({"loss_scale": initial}), *counts, optimizer.init(params))
 
     def update(grads: Any, opt_state: LossScaleState, params: Any = None, **extra: Any) -> tuple[Any, LossScaleState]:

@@ -61,9 +61,13 @@ def early_stopping(
 class KeepBest:
     """Keeps a copy of the parameters and the state of the record with the best metric.
 
+    In a run that goes on from a checkpoint, the best record may be one that was before: its parameters are not at hand
+    then, unless this very object has kept them. ``Checkpoints(directory, best=metric)`` has them on disk:
+    ``checkpoints.restore(train_state, checkpoints.best)``.
+
     Attributes:
-        params, state: the network's, at the best record so far; None before the first.
-        record: that record.
+        record: the best of the run's history so far, the first of equal ones; None before there is one.
+        params, state: the network's, at that record; None where they are not at hand.
 
     Args:
         metric: a name in the records.
@@ -72,10 +76,11 @@ class KeepBest:
     Example:
         >>> import jax.numpy as jnp
         >>> from fdl.train import TrainState
-        >>> best = KeepBest("validation_accuracy", "max")
+        >>> best, history = KeepBest("validation_accuracy", "max"), ()
         >>> for w, accuracy in (1.0, 0.7), (2.0, 0.9), (3.0, 0.8):
         ...     train_state = TrainState({"w": jnp.array(w)}, {}, (), None, jnp.array(0))
-        ...     best(Fitted(train_state, ({"validation_accuracy": accuracy},)))
+        ...     history = (*history, {"validation_accuracy": accuracy})
+        ...     best(Fitted(train_state, history))
         >>> float(best.params["w"]), best.record
         (2.0, {'validation_accuracy': 0.9})
     """
@@ -88,14 +93,18 @@ class KeepBest:
 
     def __call__(self, run: Fitted) -> None:
         """Looks at the last record."""
-        record = run.history[-1]
-        if run.stopped is not None and self._metric not in record:
+        newest = run.history[-1]
+        if run.stopped is not None and self._metric not in newest:
             return  # a run that broke down was not validated
-        value = self._sign * value_of(record, self._metric)
-        if not math.isnan(value) and (self.record is None or value < self._sign * self.record[self._metric]):
+        value_of(newest, self._metric)  # looks for the metric
+        records = [record for record in run.history if not math.isnan(record.get(self._metric, math.nan))]
+        best = min(records, key=lambda record: self._sign * record[self._metric], default=None)
+        if best is newest:
             train_state = run.train_state
             self.params, self.state = jax.tree.map(jnp.copy, (train_state.params, train_state.state))
-            self.record = record
+        elif best != self.record:
+            self.params = self.state = None
+        self.record = best
 
 
 def sign_of(mode: str) -> float:
