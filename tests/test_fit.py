@@ -137,6 +137,23 @@ def test_stops_when_the_loss_grows():
     assert fit(step, state, BATCHES, steps=6, record_every=1, diverged=math.inf, **QUIET).stopped is None
 
 
+@pytest.mark.parametrize("losses", [[10.0, 1, 1, 1], [10.0, 4, 4, 4], [2.0, 14, 14, 14]])
+@pytest.mark.parametrize("later", [8.0, 12.0, 17.0])
+def test_what_went_on_grows_from_where_the_run_did(losses, later):
+    def step(count, batch):
+        return count + 1, {"loss": jnp.array(losses + [later] * 8)[count]}
+
+    def four(epoch):
+        return [X] * 4
+
+    whole = fit(step, jnp.array(0), four, epochs=3, **QUIET)
+    part = fit(step, jnp.array(0), four, epochs=1, **QUIET)
+    if part.stopped is None:
+        rest = {"history": part.history, "position": part.position}
+        part = fit(step, part.train_state, four, epochs=3, **rest, **QUIET)
+    assert (part.stopped, len(part.history)) == (whole.stopped, len(whole.history))
+
+
 def test_callbacks_see_the_run_and_may_stop_it():
     seen = []
 

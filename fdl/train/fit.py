@@ -9,8 +9,6 @@ A run has its whole past in four values: the train state, the position in the da
 
 import inspect
 import itertools
-import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -22,13 +20,10 @@ from fdl.counts import check_count
 from fdl.data import Position
 from fdl.errors import InputError
 from fdl.train.check_batch import check_batch, check_train_state
-from fdl.train.metrics import examples_in, mean_over_examples, read
+from fdl.train.metrics import examples_in
 from fdl.train.progress import shown
 from fdl.train.step import scan_steps
-
-Record = dict[str, float]
-
-READ_EVERY = 50  # calls: each reading of metrics waits for the device
+from fdl.train.unread import Record, Unread
 
 
 class Fitted(NamedTuple):
@@ -82,7 +77,8 @@ def fit(
         stop: asked after each call of the training step, it ends the run by giving a reason; there is a last record
             first. See `stop_on_signal`.
         diverged: stops the run when the loss is NaN or infinite, and when the mean loss of a record is more than
-            so many times the run's first loss; infinity looks for NaN alone.
+            so many times that of the run's first record, or, in this one, of its first batch; infinity looks for
+            NaN alone.
         steps_per_call: takes so many steps in one call of the compiled step, which saves the time between calls where
             steps are short. A record then comes at the end of the call in which it is due.
         history, position: of an earlier `Fitted`, to go on from there.
@@ -116,7 +112,7 @@ def fit(
     check_train_state("fit", train_state)
     run = Fitted(train_state, tuple(history), Position(*map(int, position)))
     step = first_step = int(run.history[-1]["step"]) if run.history else 0
-    unread = Unread(diverged, run.history[0].get("loss") if run.history else None)
+    unread = Unread(diverged, run.history)
     several_steps = scan_steps(train_step)
 
     def recorded(run: Fitted) -> Fitted:
@@ -164,63 +160,6 @@ def fit(
         if unread:
             run = recorded(run)
     return run
-
-
-class Unread:
-    """The metrics of the steps since the last record: on the device, until many are read at once."""
-
-    def __init__(self, diverged: float, first_loss: float | None):
-        self._diverged = diverged
-        self._first_loss = first_loss
-        self._clear()
-
-    def _clear(self) -> None:
-        self._start = time.perf_counter()
-        self._metrics: list[Any] = []  # on the device
-        self._values: list[dict[str, Any]] = []  # read
-        self._examples: list[int] = []
-        self._is_finite = True
-
-    def __bool__(self) -> bool:
-        return bool(self._examples)
-
-    def add(self, metrics: dict[str, jax.Array], examples: int) -> None:
-        self._metrics.append(metrics)
-        self._examples.append(examples)
-
-    def look(self) -> bool:
-        """Reads what has gathered, now and then, and says whether there is trouble in it.
-
-        The newest stays, so that the device has something to do meanwhile.
-        """
-        if len(self._metrics) >= READ_EVERY:
-            self._read(len(self._metrics) - 1)
-        return not self._is_finite
-
-    def means(self) -> tuple[Record, str | None]:
-        """The seconds and the means over examples since the last call, and what is wrong with the loss, if anything."""
-        self._read(len(self._metrics))
-        means = mean_over_examples(self._values, self._examples)
-        loss, first, trouble = means.get("loss"), self._first_loss, None
-        if not self._is_finite:
-            trouble = (
-                "the loss is not finite any more: try a smaller learning rate, and look for bad data, "
-                "such as class ids that do not exist"
-            )
-        elif loss is not None and first is not None and loss > self._diverged * first > 0:
-            trouble = f"the loss is {loss:.3g}, more than {self._diverged:g} times the {first:.3g} that it started from"
-        record = {"seconds": time.perf_counter() - self._start, **means}
-        self._clear()
-        return record, trouble
-
-    def _read(self, number: int) -> None:
-        values = read(self._metrics[:number])
-        self._values += values
-        del self._metrics[:number]
-        losses = [float(loss) for one in values if "loss" in one for loss in np.ravel(one["loss"])]
-        if self._first_loss is None and losses:
-            self._first_loss = losses[0]
-        self._is_finite &= all(map(math.isfinite, losses))
 
 
 def _reason(callback: Any, said: Any) -> str | None:

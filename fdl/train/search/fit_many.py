@@ -24,11 +24,12 @@ from fdl.layer import Layer
 from fdl.optim import Optimizer
 from fdl.train.check_batch import check_batch
 from fdl.train.evaluate import make_eval_step
-from fdl.train.fit import Fitted, Unread
+from fdl.train.fit import Fitted
 from fdl.train.metrics import examples_in, mean_over_examples
 from fdl.train.objective import Objective
 from fdl.train.search.space import Config
 from fdl.train.step import TrainState, init_train_state, make_train_step
+from fdl.train.unread import Unread
 
 Make = Callable[[Config], tuple[Objective, Optimizer]]
 Values = tuple[tuple[str, Any], ...]  # a configuration that can be a key
@@ -120,7 +121,7 @@ def fit_many(
     done, epoch = [runs[i] for i in going], _epochs_done([runs[i] for i in going])
     same, differing = _split([configs[i] for i in going])
     train_states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.train_state for run in done))
-    unread = [Unread(diverged, run.history[0]["loss"] if run.history else None) for run in done]
+    unread = [Unread(diverged, run.history) for run in done]
     first = epoch
     while epoch < epochs and any(run.stopped is None for run in done):
         steps: list[Any] = []
