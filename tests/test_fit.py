@@ -9,9 +9,9 @@ import pytest
 
 from fdl import InputError
 from fdl.data import Batches, Position
-from fdl.layers import Affine
+from fdl.layers import Affine, Cast
 from fdl.losses import squared_error
-from fdl.optim import adam, sgd
+from fdl.optim import adam, scale_loss, sgd, skip_nonfinite
 from fdl.train import (
     Fitted,
     KeepBest,
@@ -135,6 +135,56 @@ def test_stops_when_the_loss_grows():
     assert all(record["loss"] <= 3 * first for record in run.history[:-1])
     state = init_train_state(NET, optimizer, jax.random.key(0), X)
     assert fit(step, state, BATCHES, steps=6, record_every=1, diverged=math.inf, **QUIET).stopped is None
+
+
+SKIPPING = skip_nonfinite(OPTIMIZER)
+SKIPPING_STEP = make_train_step(supervised(NET, lambda y, t: squared_error(y, t).sum(-1)), SKIPPING)
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 2])
+@pytest.mark.parametrize("bad", [0, 3])
+def test_goes_on_where_the_optimizer_leaves_a_step_out(steps_per_call, bad):
+    batches = [(X, Y * math.nan) if i == bad else (X + i, Y) for i in range(4)]
+    begin = init_train_state(NET, SKIPPING, jax.random.key(0), X)
+    settings = {"epochs": 2, "record_every": 4, "steps_per_call": steps_per_call, **QUIET}
+    run = fit(SKIPPING_STEP, begin, lambda _: batches, **settings)
+    assert (run.stopped, [record["skipped"] for record in run.history]) == (None, [0.25, 0.25])
+    good = [batch for i, batch in enumerate(batches) if i != bad]
+    alone = fit(STEP, start(), lambda _: good, epochs=2, **QUIET)
+    for ours, theirs in zip(run.history, alone.history, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+
+
+def test_not_where_it_leaves_out_many_in_a_row():
+    begin = init_train_state(NET, SKIPPING, jax.random.key(0), X)
+    run = fit(SKIPPING_STEP, begin, lambda _: [(X, Y), *[(X, Y * math.nan)] * 300], epochs=1, **QUIET)
+    assert run.stopped.startswith("the optimizer has left out ")
+    assert 50 <= run.history[-1]["step"] <= 150
+    assert math.isfinite(run.history[-1]["loss"])
+
+
+def test_a_record_in_which_all_steps_were_left_out_has_no_loss():
+    begin = init_train_state(NET, SKIPPING, jax.random.key(0), X)
+    batches = [(X, Y * math.nan), (X, Y)]
+    run = fit(SKIPPING_STEP, begin, lambda _: batches, epochs=1, record_every=1, **QUIET)
+    assert [record["skipped"] for record in run.history] == [1, 0]
+    assert [math.isnan(record["loss"]) for record in run.history] == [True, False]
+
+
+def test_a_finite_loss_counts_although_its_step_was_left_out():
+    net = Cast(NET, "float16")
+    optimizer = scale_loss(adam(1e-2), 2.0**24)
+    step = make_train_step(supervised(net, lambda y, t: squared_error(y, t).sum(-1)), optimizer)
+    run = fit(step, init_train_state(net, optimizer, jax.random.key(0), X), BATCHES, epochs=6, record_every=1, **QUIET)
+    assert run.stopped is None
+    assert run.history[0]["skipped"] == 1 > run.history[-1]["skipped"]
+    assert all(math.isfinite(record["loss"]) for record in run.history)
+
+
+def test_looks_for_nothing_if_told_so():
+    broken = [(X, Y), (X, Y * math.nan), (X, Y)]
+    run = fit(STEP, start(), lambda _: broken, epochs=2, diverged=None, **QUIET)
+    assert (run.stopped, len(run.history)) == (None, 2)
 
 
 @pytest.mark.parametrize("losses", [[10.0, 1, 1, 1], [10.0, 4, 4, 4], [2.0, 14, 14, 14]])

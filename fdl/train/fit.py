@@ -52,7 +52,7 @@ def fit(
     validate: Callable[[Any], Mapping[str, float]] | None = None,
     callbacks: Sequence[Callback] = (),
     stop: Callable[[], str | None] | None = None,
-    diverged: float = 3.0,
+    diverged: float | None = 3.0,
     steps_per_call: int = 1,
     history: Sequence[Record] = (),
     position: tuple[int, int] = (0, 0),
@@ -78,7 +78,8 @@ def fit(
             first. See `stop_on_signal`.
         diverged: stops the run when the loss is NaN or infinite, and when the mean loss of a record is more than
             so many times that of the run's first record, or, in this one, of its first batch; infinity looks for
-            NaN alone.
+            NaN alone, and None for nothing. A step that the optimizer leaves out (`fdl.optim.skip_nonfinite`,
+            `fdl.optim.scale_loss`) may have a loss of NaN, but not 50 steps in a row.
         steps_per_call: takes so many steps in one call of the compiled step, which saves the time between calls where
             steps are short. A record then comes at the end of the call in which it is due.
         history, position: of an earlier `Fitted`, to go on from there.
@@ -88,7 +89,8 @@ def fit(
     Returns:
         A `Fitted`. Its history has one dict per record: "epoch" and "step", how many were begun and taken,
         "seconds" since the record before, the means of the metrics over the examples since then under
-        their names, and what `validate` gave under "validation_" and its names.
+        their names, and what `validate` gave under "validation_" and its names. Of an optimizer that leaves steps
+        out, "skipped" is the share of those; what is not finite of them is left out of the means.
 
     Raises:
         InputError: for batches that do not fit, for epochs without any, and for settings outside their range.

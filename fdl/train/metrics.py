@@ -137,7 +137,7 @@ def _with_rows(batch: Any) -> list[Any]:
     return [leaf for leaf in leaves if not isinstance(leaf, Graph)]
 
 
-def mean_over_examples(metrics: Sequence[dict[str, jax.Array]], examples: Sequence[float]) -> dict[str, float]:
+def mean_over_examples(metrics: Sequence[Mapping[str, Any]], examples: Sequence[float]) -> dict[str, float]:
     """The means over all examples of what are means over batches. This is where the device is waited for.
 
     Args:

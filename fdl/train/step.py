@@ -21,6 +21,7 @@ from fdl.optim.optimizer import check_optimizer
 from fdl.paths import path_of
 from fdl.train.by_path import check_kinds, kind_of, leaves_by_path
 from fdl.train.objective import Objective
+from fdl.train.unread import SKIPPED
 
 
 class TrainState(NamedTuple):
@@ -111,7 +112,8 @@ def make_train_step(
         A pure, jitted function train_step(train_state, batch) -> (train_state, metrics). It takes over
         the buffers of the train state that it is given, which cannot be used afterwards (pass a copy,
         ``jax.tree.map(jnp.copy, train_state)``, to keep it). The metrics are the objective's and its
-        value as "loss", scalars that stay on the device.
+        value as "loss", scalars that stay on the device; of an optimizer that leaves steps out also
+        "skipped_in_a_row", how many it has just left out (`fdl.optim.skipped_in_a_row`).
 
     Raises:
         InputError: for what is no objective and no optimizer; from the step, before compilation, when a batch does not
@@ -151,6 +153,7 @@ def make_train_step(
         params = apply_updates(params, updates)
         if (skipped := skipped_in_a_row(opt_state)) is not None:
             after = jax.tree.map(lambda old, new: jnp.where(skipped > 0, old, new), state, after)
+            metrics = {**metrics, SKIPPED: skipped}
         return TrainState(params, after, opt_state, key, step + 1), {"loss": value, **metrics}
 
     return jax.jit(train_step, donate_argnames="train_state")

@@ -70,7 +70,7 @@ def fit_many(
     *,
     epochs: int,
     validation: Sequence[Any] = (),
-    diverged: float = 3.0,
+    diverged: float | None = 3.0,
 ) -> list[Fitted]:
     """Trains one network with each of many configurations at once, all on the same batches.
 
@@ -85,7 +85,7 @@ def fit_many(
         epochs: how often to go through the data, counted from the beginning of the runs.
         validation: batches; the means of loss and metrics over them join each record as "validation_loss" and so on.
         diverged: as for `fdl.train.fit`, stops a run when its loss is not finite, or in the mean of an epoch more
-            than so many times its first.
+            than so many times that of the first; None looks for nothing.
 
     Returns:
         The runs, with a record for each epoch. Of a run that broke down, ``stopped`` says why, and its arrays are of no
