@@ -194,7 +194,23 @@ def test_says_that_signals_need_the_main_thread():
     assert errors == ["stop_on_signal works in the main thread only, where Python gets its signals"]
 
 
-def test_any_reason_ends_a_run():
-    answers = iter([None, None, "enough", "enough"])
-    run = fit(STEP, start(), BATCHES, epochs=3, stop=lambda: next(answers), progress=None)
+@pytest.mark.parametrize("record_every", [None, 2, 3])
+def test_any_reason_ends_a_run_and_is_given_once(record_every):
+    answers = iter([None, None, "enough"])
+    stop = lambda: next(answers)  # noqa: E731
+    run = fit(STEP, start(), BATCHES, epochs=3, record_every=record_every, stop=stop, progress=None)
     assert (run.stopped, run.position) == ("enough", (0, 3))
+    assert run.history[-1]["step"] == 3
+
+
+def test_what_comes_while_an_epoch_is_recorded_ends_it_there():
+    came = []
+    stop = lambda: came[0] if came else None  # noqa: E731
+    validate = lambda train_state: came.append("enough") or {}  # noqa: E731
+    run = fit(STEP, start(), BATCHES, epochs=3, validate=validate, stop=stop, progress=None)
+    assert (run.stopped, run.position) == ("enough", (1, 0))
+
+
+def test_a_reason_is_a_text():
+    with pytest.raises(InputError, match="^stop returns a reason to stop, as text, or None to go on, got False"):
+        fit(STEP, start(), BATCHES, epochs=3, stop=lambda: False, progress=None)

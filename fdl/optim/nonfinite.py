@@ -45,8 +45,8 @@ def skip_nonfinite(optimizer: Optimizer) -> Optimizer:
     """Leaves steps out in which any component of the gradient is infinite or NaN, and counts them.
 
     In such a step the update is zero and the optimizer's state stays as it is. ``opt_state.skipped`` and
-    ``opt_state.in_a_row`` say how often that has happened: a run that skips many in a row is broken, and `fdl.train.fit`
-    stops it.
+    ``opt_state.in_a_row`` say how often that has happened: a run that skips many in a row is broken, and
+    `fdl.train.fit` stops it.
 
     Args:
         optimizer: what sees the other gradients.

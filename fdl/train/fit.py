@@ -74,8 +74,8 @@ def fit(
             ``lambda train_state: evaluate(eval_step, train_state, validation_batches)``.
         callbacks: functions of the run so far (a `Fitted`), called in turn after each record. One that returns a
             reason stops the run. The train state that they see is taken over by the next step: copy what shall stay.
-        stop: asked after each call of the training step, it ends the run by giving a reason; there is a last record
-            first. See `stop_on_signal`.
+        stop: asked once after each call of the training step, after the record if one was due, and after that of an
+            epoch. It ends the run by giving a reason; there is a last record first. See `stop_on_signal`.
         diverged: stops the run when the loss is NaN or infinite, and when the mean loss of a record is more than
             so many times that of the run's first record, or, in this one, of its first batch; infinity looks for
             NaN alone, and None for nothing. A step that the optimizer leaves out (`fdl.optim.skip_nonfinite`,
@@ -117,15 +117,18 @@ def fit(
     unread = Unread(diverged, run.history)
     several_steps = scan_steps(train_step)
 
-    def recorded(run: Fitted) -> Fitted:
+    def asked() -> str | None:
+        return None if stop is None else _reason("stop", stop, stop())
+
+    def recorded(run: Fitted, reason: str | None = None) -> Fitted:
         means, trouble = unread.means()
         record = {"epoch": run.position.epoch + (run.position.batch > 0), "step": step, **means}
         if validate is not None and trouble is None:
             record |= {f"validation_{name}": value for name, value in validate(run.train_state).items()}
         run = run._replace(history=(*run.history, record), stopped=trouble)
         display.record(record)
-        said = [_reason(callback, callback(run)) for callback in callbacks]
-        reasons = [trouble, *said, stop() if stop is not None else None]
+        said = [_reason("a callback", callback, callback(run)) for callback in callbacks]
+        reasons = [trouble, *said, asked() if reason is None else reason]
         return run._replace(stopped=next((reason for reason in reasons if reason is not None), None))
 
     with shown(progress, epochs, steps) as display:
@@ -145,10 +148,12 @@ def fit(
                 examples = sum(map(examples_in, group))
                 unread.add(metrics, examples)
                 display.step(epoch, step, begun, _length(of_epoch), examples, metrics)
-                if due or unread.look() or (stop is not None and stop() is not None):
+                if due or unread.look():
                     run = recorded(run)
-                    if run.stopped is not None:
-                        break
+                elif (reason := asked()) is not None:
+                    run = recorded(run, reason)
+                if run.stopped is not None:
+                    break
             else:
                 if not begun:
                     raise InputError(
@@ -164,12 +169,12 @@ def fit(
     return run
 
 
-def _reason(callback: Any, said: Any) -> str | None:
+def _reason(who: str, asked: Any, said: Any) -> str | None:
     """What a callback returned, which False, or a number, cannot be: a run would stop at it."""
     if said is not None and not isinstance(said, str):
         raise InputError(
-            f"a callback returns a reason to stop, as text, or None to go on, got {said!r} from {callback!r}: "
-            "early_stopping makes one, or write lambda run: 'good enough' if ... else None"
+            f"{who} returns a reason to stop, as text, or None to go on, got {said!r} from {asked!r}: "
+            "write 'good enough' if ... else None"
         )
     return said
 
