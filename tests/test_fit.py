@@ -237,6 +237,21 @@ def test_early_stopping(values, settings, stops):
     assert (early_stopping(**settings)(recorded(*values)) is not None) == stops
 
 
+def test_a_run_that_is_over_stays_over():
+    def train(before):
+        seen, errors = [], iter([1.0, 2.0, 3.0])
+        validate = lambda _: {"error": next(errors)}  # noqa: E731
+        callbacks = [seen.append, early_stopping("validation_error", patience=2)]
+        rest = {"history": before.history, "position": before.position, "validate": validate, **QUIET}
+        return fit(STEP, before.train_state, BATCHES, epochs=9, callbacks=callbacks, **rest), len(seen)
+
+    run, records = train(Fitted(start()))
+    assert (len(run.history), records) == (3, 3)
+    again, records = train(run)
+    assert (again.stopped, again.history, records) == (run.stopped, run.history, 0)
+    assert again.train_state is run.train_state
+
+
 def test_the_best_parameters_are_kept_although_the_run_goes_on():
     values, params = iter([0.3, 0.1, 0.2]), []
     best = KeepBest("validation_error")
@@ -331,7 +346,10 @@ def test_a_train_state_can_be_used_once():
             lambda: fit(STEP, start(), BATCHES, epochs=1, callbacks=[lambda run: False], **QUIET),
             "a callback returns a reason to stop, as text, or None to go on, got False",
         ),
-        (lambda: fit(STEP, start(), BATCHES, epochs=1, callbacks=early_stopping()), r"write callbacks=\[<function"),
+        (
+            lambda: fit(STEP, start(), BATCHES, epochs=1, callbacks=early_stopping()),
+            r"write callbacks=\[_EarlyStopping",
+        ),
         (
             lambda: fit(STEP, start(), BATCHES, epochs=1, validate=make_eval_step(lambda *_: None), **QUIET),
             "validate as a function of the train state alone",

@@ -212,5 +212,5 @@ def test_what_comes_while_an_epoch_is_recorded_ends_it_there():
 
 
 def test_a_reason_is_a_text():
-    with pytest.raises(InputError, match="^stop returns a reason to stop, as text, or None to go on, got False"):
+    with pytest.raises(InputError, match=r"^stop returns a reason to stop, as text, or None to go on, got False"):
         fit(STEP, start(), BATCHES, epochs=3, stop=lambda: False, progress=None)

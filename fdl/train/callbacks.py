@@ -4,7 +4,8 @@
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
@@ -12,17 +13,18 @@ import jax.numpy as jnp
 
 from fdl.counts import check_count
 from fdl.errors import InputError
-from fdl.train.fit import Fitted, Record
+from fdl.train.fit import Ending, Fitted, Record
 
 Mode = Literal["min", "max"]
 
 
 def early_stopping(
     metric: str = "validation_loss", patience: int = 5, mode: Mode = "min", min_delta: float = 0.0
-) -> Callable[[Fitted], str | None]:
+) -> Ending:
     """Stops a run when a metric has not become better for so many records.
 
-    It decides by the history alone, so a run that goes on from a checkpoint stops where it would have stopped.
+    It decides by the history alone, so a run that goes on from a checkpoint stops where it would have stopped, and one
+    that was over is over still: `fit` asks before the first step.
 
     Args:
         metric: a name in the records.
@@ -44,18 +46,29 @@ def early_stopping(
     check_count("early_stopping", "patience", patience)
     if not min_delta >= 0:
         raise InputError(f"early_stopping needs a min_delta that is not negative, got {min_delta}")
-    sign = sign_of(mode)
+    return _EarlyStopping(metric, patience, sign_of(mode), min_delta)
 
-    def stop(run: Fitted) -> str | None:
-        if run.stopped is not None:
-            return None  # it has stopped already, and a run that broke down was not validated
+
+@dataclass(frozen=True)
+class _EarlyStopping:
+    metric: str
+    patience: int
+    sign: float
+    min_delta: float
+
+    def __call__(self, run: Fitted) -> str | None:
+        # What has stopped already may have broken down, and was not validated then.
+        return None if run.stopped is not None else self.over(run.history)
+
+    def over(self, history: Sequence[Record]) -> str | None:
         best, since = math.inf, 0
-        for record in run.history:
-            value = sign * value_of(record, metric)
-            best, since = (value, 0) if value < best - min_delta or best == math.inf > value else (best, since + 1)
-        return f"{metric} has not been better than {sign * best:.3g} for {since} records" if since >= patience else None
-
-    return stop
+        for record in history:
+            value = self.sign * value_of(record, self.metric)
+            is_better = value < best - self.min_delta or best == math.inf > value
+            best, since = (value, 0) if is_better else (best, since + 1)
+        if since < self.patience:
+            return None
+        return f"{self.metric} has not been better than {self.sign * best:.3g} for {since} records"
 
 
 class KeepBest:

@@ -10,7 +10,7 @@ A run has its whole past in four values: the train state, the position in the da
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,19 @@ class Fitted(NamedTuple):
 
 
 Callback = Callable[[Fitted], str | None]
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """A callback that knows from the history alone whether a run is over, such as `early_stopping`.
+
+    `fit` asks it before the first step of a run that goes on: one that was over stays over, and gets no other record.
+    """
+
+    def __call__(self, run: Fitted) -> str | None: ...
+
+    def over(self, history: Sequence[Record]) -> str | None:
+        """Why a run with these records is over, or None; to ask leaves nothing behind."""
 
 
 def fit(
@@ -73,7 +86,8 @@ def fit(
         validate: called with the train state for each record, it gives more numbers for it, such as
             ``lambda train_state: evaluate(eval_step, train_state, validation_batches)``.
         callbacks: functions of the run so far (a `Fitted`), called in turn after each record. One that returns a
-            reason stops the run. The train state that they see is taken over by the next step: copy what shall stay.
+            reason stops the run; an `Ending` is asked before the first step of one that goes on, too. The train state
+            that they see is taken over by the next step: copy what shall stay.
         stop: asked once after each call of the training step, after the record if one was due, and after that of an
             epoch. It ends the run by giving a reason; there is a last record first. See `stop_on_signal`.
         diverged: stops the run when the loss is NaN or infinite, and when the mean loss of a record is more than
@@ -128,8 +142,11 @@ def fit(
         run = run._replace(history=(*run.history, record), stopped=trouble)
         display.record(record)
         said = [_reason("a callback", callback, callback(run)) for callback in callbacks]
-        reasons = [trouble, *said, asked() if reason is None else reason]
-        return run._replace(stopped=next((reason for reason in reasons if reason is not None), None))
+        return run._replace(stopped=_first([trouble, *said, asked() if reason is None else reason]))
+
+    if run.history:
+        said = [_reason("a callback", one, one.over(run.history)) for one in callbacks if isinstance(one, Ending)]
+        run = run._replace(stopped=_first(said))
 
     with shown(progress, epochs, steps) as display:
         while run.stopped is None and _before(run.position.epoch, epochs) and _before(step, steps):
@@ -177,6 +194,10 @@ def _reason(who: str, asked: Any, said: Any) -> str | None:
             "write 'good enough' if ... else None"
         )
     return said
+
+
+def _first(reasons: Iterable[str | None]) -> str | None:
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def _before(count: int, end: int | None) -> bool:
