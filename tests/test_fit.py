@@ -93,6 +93,16 @@ def test_batches_of_any_loader_can_be_gone_on_with():
     assert numbers(rest)[0] == numbers(whole)[0]
 
 
+@pytest.mark.parametrize("batches", [BATCHES, lambda epoch: iter(list(BATCHES(epoch)))])
+def test_a_position_that_the_data_do_not_have_is_refused(batches):
+    with pytest.raises(InputError, match=r"no 6 batches of epoch 1 .* batches\(1\) gave 5. A saved position is of use"):
+        fit(STEP, start(), batches, epochs=3, position=(1, 6), **QUIET)
+    run = fit(STEP, start(), batches, epochs=3, position=(1, 5), **QUIET)  # where a number of steps may end
+    assert (run.position, run.history[-1]["step"]) == ((3, 0), 5)
+    with pytest.raises(InputError, match=r"at least 0, got \(0, -1\)"):
+        fit(STEP, start(), batches, epochs=3, position=(0, -1), **QUIET)
+
+
 def test_several_steps_in_one_call_are_the_steps():
     one = fit(STEP, start(), BATCHES, epochs=2, **QUIET)
     several = fit(STEP, start(), BATCHES, epochs=2, steps_per_call=3, **QUIET)

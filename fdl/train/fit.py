@@ -107,7 +107,8 @@ def fit(
         out, "skipped" is the share of those; what is not finite of them is left out of the means.
 
     Raises:
-        InputError: for batches that do not fit, for epochs without any, and for settings outside their range.
+        InputError: for batches that do not fit, for epochs without any, for a position that the data do not have, and
+            for settings outside their range.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -126,7 +127,7 @@ def fit(
     _check(batches, {"epochs": epochs, "steps": steps}, record_every=record_every, steps_per_call=steps_per_call)
     _check_watchers(validate, callbacks)
     check_train_state("fit", train_state)
-    run = Fitted(train_state, tuple(history), Position(*map(int, position)))
+    run = Fitted(train_state, tuple(history), _place(position))
     step = first_step = int(run.history[-1]["step"]) if run.history else 0
     unread = Unread(diverged, run.history)
     several_steps = scan_steps(train_step)
@@ -152,7 +153,8 @@ def fit(
         while run.stopped is None and _before(run.position.epoch, epochs) and _before(step, steps):
             epoch, begun = run.position
             of_epoch = batches(epoch)
-            for group in _groups(of_epoch, begun, steps_per_call, None if steps is None else steps - step):
+            rest = itertools.islice(_behind(of_epoch, run.position), None if steps is None else steps - step)
+            for group in _groups(rest, steps_per_call):
                 if step == first_step:
                     check_batch(train_step, run.train_state, group[0])
                 if len(group) == 1:
@@ -204,14 +206,33 @@ def _before(count: int, end: int | None) -> bool:
     return end is None or count < end
 
 
-def _groups(batches: Iterable[Any], begun: int, size: int, left: int | None) -> Iterator[list[Any]]:
-    """The batches of an epoch behind those that it began with, no more than are left, ``size`` at a time."""
+def _place(position: tuple[int, int]) -> Position:
+    epoch, batch = map(int, position)
+    if epoch < 0 or batch < 0:
+        raise InputError(f"fit goes on from a position of whole numbers of at least 0, got {(epoch, batch)}")
+    return Position(epoch, batch)
+
+
+def _behind(batches: Iterable[Any], position: Position) -> Iterator[Any]:
+    """The batches of an epoch behind those that it began with."""
+    epoch, begun = position
+    rest: Iterator[Any]
     if isinstance(batches, Sequence):
-        rest: Iterator[Any] = (batches[i] for i in range(begun, len(batches)))
+        number, rest = len(batches), (batches[i] for i in range(begun, len(batches)))
     else:
-        rest = itertools.islice(batches, begun, None)
-    rest = itertools.islice(rest, left)
-    while group := list(itertools.islice(rest, size)):
+        rest = iter(batches)
+        number = sum(1 for _ in itertools.islice(rest, begun))
+    if begun > number:
+        raise InputError(
+            f"there are no {begun} batches of epoch {epoch} behind which to go on: batches({epoch}) gave {number}. A "
+            "saved position is of use only with the data and the batch size that it was saved with"
+        )
+    return rest
+
+
+def _groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """The batches, ``size`` at a time where they are alike, and one by one elsewhere."""
+    while group := list(itertools.islice(batches, size)):
         if len(group) == size and len(set(map(_form, group))) == 1:
             yield group
         else:
