@@ -226,6 +226,32 @@ def test_callbacks_see_the_run_and_may_stop_it():
     assert run.stopped == "enough"
 
 
+@pytest.mark.parametrize("number", [0.5, np.float32(0.5), np.array(0.5), jnp.array(0.5), jnp.bfloat16(0.5)])
+def test_validation_gives_numbers(number):
+    run = fit(STEP, start(), BATCHES, epochs=1, validate=lambda _: {"error": number}, **QUIET)
+    assert (type(run.history[0]["validation_error"]), run.history[0]["validation_error"]) == (float, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, r'validate gives numbers by name, such as {"accuracy": 0.9}, got None'),
+        (0.5, "numbers by name, .* got 0.5"),
+        ([("error", 1.0)], "numbers by name"),
+        ({"iou": np.ones(2)}, r"an array of shape \[2\] as 'iou': for several, one name each: iou_0, iou_1, ..."),
+        ({"iou": jnp.ones(1)}, r"an array of shape \[1\] as 'iou'"),
+        ({"iou": (0.5, 0.1)}, "as 'iou'"),
+        ({"iou": None}, "got None as 'iou'"),
+        ({"note": "good"}, "got 'good' as 'note'"),
+        ({"iou": {"cat": 0.5}}, "got {'cat': 0.5} as 'iou'"),
+        ({1: 0.5}, "got 0.5 as 1"),
+    ],
+)
+def test_and_nothing_else(given, message):
+    with pytest.raises(InputError, match=message):
+        fit(STEP, start(), BATCHES, epochs=1, validate=lambda _: given, **QUIET)
+
+
 def recorded(*values):
     return Fitted(None, tuple({"validation_loss": value} for value in values))
 

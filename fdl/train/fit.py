@@ -83,7 +83,7 @@ def fit(
         epochs, steps: how often to go through the data, or how many steps to take, whichever comes first; both
             count from the beginning of the run, with the part before ``history`` and ``position``.
         record_every: adds a record to the history every so many steps; at the end of each epoch if None.
-        validate: called with the train state for each record, it gives more numbers for it, such as
+        validate: called with the train state for each record, it gives more numbers for it, by name, such as
             ``lambda train_state: evaluate(eval_step, train_state, validation_batches)``.
         callbacks: functions of the run so far (a `Fitted`), called in turn after each record. One that returns a
             reason stops the run; an `Ending` is asked before the first step of one that goes on, too. The train state
@@ -107,8 +107,8 @@ def fit(
         out, "skipped" is the share of those; what is not finite of them is left out of the means.
 
     Raises:
-        InputError: for batches that do not fit, for epochs without any, for a position that the data do not have, and
-            for settings outside their range.
+        InputError: for batches that do not fit, for epochs without any, for a position that the data do not have, for
+            what validate gives beside single numbers by name, and for settings outside their range.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -139,7 +139,7 @@ def fit(
         means, trouble = unread.means()
         record = {"epoch": run.position.epoch + (run.position.batch > 0), "step": step, **means}
         if validate is not None and trouble is None:
-            record |= {f"validation_{name}": value for name, value in validate(run.train_state).items()}
+            record |= _validated(validate(run.train_state))
         run = run._replace(history=(*run.history, record), stopped=trouble)
         display.record(record)
         said = [_reason("a callback", callback, callback(run)) for callback in callbacks]
@@ -186,6 +186,21 @@ def fit(
         if unread:
             run = recorded(run)
     return run
+
+
+def _validated(values: Any) -> Record:
+    """What validate gave, under the names that it has in a record."""
+    if not isinstance(values, Mapping):
+        raise InputError(f'validate gives numbers by name, such as {{"accuracy": 0.9}}, got {values!r}')
+    for name, value in values.items():
+        is_number = isinstance(value, float | int | np.number | np.ndarray | jax.Array)
+        if not isinstance(name, str) or not is_number or np.shape(value) != () or np.iscomplexobj(value):
+            what = f"an array of shape {list(np.shape(value))}" if np.shape(value) else repr(value)
+            raise InputError(
+                f"validate gives single numbers by name, got {what} as {name!r}: for several, one name each: "
+                f"{name}_0, {name}_1, ..."
+            )
+    return {f"validation_{name}": float(value) for name, value in values.items()}
 
 
 def _reason(who: str, asked: Any, said: Any) -> str | None:
