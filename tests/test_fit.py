@@ -1,6 +1,8 @@
 """The driver: where it records, where it stops, and that two halves of a run are the run."""
 
+import gc
 import math
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -121,6 +123,23 @@ def test_several_steps_in_one_call_are_compiled_once(caplog):
         for _ in range(2):
             fit(step, start(), BATCHES, epochs=1, steps_per_call=5, **QUIET)
     assert caplog.text.count("Finished XLA compilation of jit(_scanned)") == 1
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 5])
+def test_what_an_objective_closes_over_is_forgotten_with_its_step(steps_per_call):
+    class Data:
+        pass
+
+    def train(data):
+        objective = supervised(NET, lambda y, t: squared_error(y, t).sum(-1), penalty=lambda params, _=data: 0.0)
+        step = make_train_step(objective, OPTIMIZER)
+        for _ in range(2):
+            fit(step, start(), BATCHES, epochs=1, steps_per_call=steps_per_call, **QUIET)
+        return weakref.ref(data)
+
+    data = train(Data())
+    gc.collect()
+    assert data() is None
 
 
 def test_stops_when_the_loss_is_not_finite():

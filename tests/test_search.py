@@ -1,7 +1,9 @@
 """Hyperparameter search: what is tried, what came of it, and that training many at once is training each."""
 
+import gc
 import json
 import math
+import weakref
 
 import jax
 import numpy as np
@@ -317,6 +319,27 @@ def test_keys_of_their_own_and_all_stopped():
     assert not np.allclose(runs[0].train_state.params["affine1"]["w"], runs[2].train_state.params["affine1"]["w"])
     stopped = [run._replace(stopped="enough") for run in runs]
     assert fit_many(make, CONFIGS, stopped, BATCHES, epochs=3) == stopped
+
+
+def test_many_are_compiled_once_and_forgotten_with_what_makes_them(caplog):
+    class Data:
+        pass
+
+    def train(data):
+        def make_one(config, _=data):
+            return make(config)
+
+        with jax.log_compiles():
+            for epochs in (1, 2):
+                runs = init_many(NET, make_one, CONFIGS, jax.random.key(0), X)
+                fit_many(make_one, CONFIGS, runs, BATCHES, epochs=epochs, validation=VALIDATION[:1])
+        return weakref.ref(data)
+
+    data = train(Data())
+    for name in ("_train_all", "_test_all"):
+        assert caplog.text.count(f"Finished XLA compilation of jit({name})") == 1
+    gc.collect()
+    assert data() is None
 
 
 def test_what_is_traced_cannot_be_a_setting():

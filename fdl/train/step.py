@@ -6,7 +6,7 @@ Everything that training changes is in the train state, so the step is a pure fu
 and batch give the same result, and a run that continues from a saved state is the run that was saved.
 """
 
-import functools
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from fdl.optim import Optimizer, apply_updates, loss_scale, skipped_in_a_row, up
 from fdl.optim.optimizer import check_optimizer
 from fdl.paths import path_of
 from fdl.train.by_path import check_kinds, kind_of, leaves_by_path
+from fdl.train.kept import made_once
 from fdl.train.objective import Objective
 from fdl.train.unread import SKIPPED
 
@@ -168,7 +169,7 @@ def scan_steps(train_step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[A
     Returns:
         A compiled function (train_state, batches) -> (train_state, metrics), with the metrics of each step along a
         first axis. It takes over the buffers of the train state that it is given, and is compiled once for each
-        train_step, however often it is made.
+        train_step, however often it is made, and forgotten when that is.
 
     Example:
         >>> import jax.numpy as jnp
@@ -177,12 +178,19 @@ def scan_steps(train_step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[A
         >>> float(total), metrics["loss"].tolist()
         (6.0, [0.0, 1.0, 3.0])
     """
-    return functools.partial(_scanned, train_step)
+
+    def several_steps(train_state: Any, batches: Any) -> tuple[Any, Any]:
+        of = weakref.ref(train_step)
+        return made_once(train_step, "scanned", lambda: _scan_of(of))(train_state, batches)
+
+    return several_steps
 
 
-@functools.partial(jax.jit, static_argnames="train_step", donate_argnames="train_state")
-def _scanned(train_step: Any, train_state: Any, batches: Any) -> Any:
-    return jax.lax.scan(train_step, train_state, batches)
+def _scan_of(train_step: Callable[[], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def _scanned(train_state: Any, batches: Any) -> Any:
+        return jax.lax.scan(train_step(), train_state, batches)
+
+    return jax.jit(_scanned, donate_argnums=0)
 
 
 def step_key(train_state: TrainState) -> jax.Array:

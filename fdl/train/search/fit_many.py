@@ -11,7 +11,7 @@ breaks down does not disturb the others: they share no number.
 """
 
 import contextlib
-import functools
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +25,7 @@ from fdl.optim import Optimizer
 from fdl.train.check_batch import check_batch
 from fdl.train.evaluate import make_eval_step
 from fdl.train.fit import Fitted
+from fdl.train.kept import made_once
 from fdl.train.metrics import examples_in, mean_over_examples
 from fdl.train.objective import Objective
 from fdl.train.search.space import Config
@@ -77,7 +78,7 @@ def fit_many(
     Args:
         make: from a configuration to its objective and its optimizer. Values that differ between configurations
             come as traced floats there: they go into formulas, not into ``if``, ``float`` or a layer's settings.
-            It is compiled once as long as it is the same function.
+            It is compiled once as long as it is the same function, and forgotten when that is.
         configs: the configurations. What is not a float must be the same in all; `alike` sorts them by it.
         runs: where each one is, from `init_many` or from an earlier call; their arrays are copied. Those that were
             stopped stay as they are.
@@ -120,6 +121,7 @@ def fit_many(
         return list(runs)
     done, epoch = [runs[i] for i in going], _epochs_done([runs[i] for i in going])
     same, differing = _split([configs[i] for i in going])
+    train_all, test_all = _compiled(make, same)
     train_states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.train_state for run in done))
     unread = [Unread(diverged, run.history) for run in done]
     first = epoch
@@ -128,11 +130,11 @@ def fit_many(
         for batch in batches(epoch):
             if epoch == first and not steps:
                 check_batch(make_train_step(*make(configs[going[0]])), runs[going[0]].train_state, batch)
-            train_states, metrics = _train_all(make, same, train_states, differing, batch)
+            train_states, metrics = train_all(train_states, differing, batch)
             steps.append((metrics, examples_in(batch)))
         if not steps:
             raise InputError(f"batches({epoch}) gave no batch: it must give a new iterable for every epoch")
-        tests = [(_test_all(make, same, train_states, differing, one), examples_in(one)) for one in validation]
+        tests = [(test_all(train_states, differing, one), examples_in(one)) for one in validation]
         steps, tests = jax.device_get((steps, tests))
         epoch += 1
         for i, run in enumerate(done):
@@ -160,22 +162,28 @@ def alike(configs: Iterable[Config]) -> list[list[Config]]:
     return list(groups.values())
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def _train_all(make: Make, same: Values, train_states: Any, differing: Any, batch: Any) -> Any:
-    def one(train_state: TrainState, values: dict[str, jax.Array]) -> Any:
-        with _explained():
-            return make_train_step(*make({**dict(same), **values}))(train_state, batch)
-
-    return jax.vmap(one)(train_states, differing)
+def _compiled(make: Make, same: Values) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The step of all, and the test of all, which are forgotten when ``make`` is."""
+    of = weakref.ref(make)
+    return made_once(make, ("fit_many", same), lambda: _all_of(of, same))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _test_all(make: Make, same: Values, train_states: Any, differing: Any, batch: Any) -> Any:
-    def one(train_state: TrainState, values: dict[str, jax.Array]) -> Any:
-        with _explained():
-            return make_eval_step(make({**dict(same), **values})[0])(train_state, batch)
+def _all_of(make: Callable[[], Any], same: Values) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def _train_all(train_states: Any, differing: Any, batch: Any) -> Any:
+        def one(train_state: TrainState, values: dict[str, jax.Array]) -> Any:
+            with _explained():
+                return make_train_step(*make()({**dict(same), **values}))(train_state, batch)
 
-    return jax.vmap(one)(train_states, differing)
+        return jax.vmap(one)(train_states, differing)
+
+    def _test_all(train_states: Any, differing: Any, batch: Any) -> Any:
+        def one(train_state: TrainState, values: dict[str, jax.Array]) -> Any:
+            with _explained():
+                return make_eval_step(make()({**dict(same), **values})[0])(train_state, batch)
+
+        return jax.vmap(one)(train_states, differing)
+
+    return jax.jit(_train_all, donate_argnums=0), jax.jit(_test_all)
 
 
 @contextlib.contextmanager
