@@ -409,6 +409,11 @@ FRESH = [Fitted(None)] * 3
             lambda: fit_many(make, CONFIGS, [Fitted(None, position=(1, 0)), *FRESH[1:]], BATCHES, epochs=1),
             "equally far, at the end of an epoch",
         ),
+        (lambda: init_many(NET, make, CONFIGS, 0, X), "init_many expects a JAX random key"),
+        (
+            lambda: fit_many(make, [{"rate": 0.1, "widths": [3, 4]}] * 3, FRESH, BATCHES, epochs=1),
+            r"cannot have \[3, 4\] as widths, which could change: make it a tuple",
+        ),
         (
             lambda: init_many(NET, make, CONFIGS, jax.random.split(jax.random.key(0)), X),
             r"one for each of 3, got \[2\]",

@@ -40,11 +40,13 @@ from fdl.train import (
     confusion_matrix,
     evaluate,
     fit,
+    init_ensemble,
     init_train_state,
     make_eval_step,
     make_train_step,
     scan_steps,
     supervised,
+    vmap_steps,
 )
 
 NET = Serial(Flatten(), Affine(8), BatchNorm(), Relu(), Dropout(0.2), Affine(3))
@@ -483,6 +485,61 @@ class TestBadBatches:
             return (train_state, {}) if float(batch[0].sum()) < math.inf else None
 
         check_batch(step, train_state, make_batch())
+
+
+class TestMistakenForOneAnother:
+    """What is given in the place of a train state, a step or a batch is called by its name."""
+
+    @pytest.fixture
+    def members(self):
+        return init_ensemble(NET, OPTIMIZER, jax.random.split(jax.random.key(0), 3), X)
+
+    def test_an_evaluation_with_a_training_step(self, train_step, train_state):
+        with pytest.raises(InputError, match=r"a dict of metrics, got one that gives a tuple, .*: make_eval_step\("):
+            evaluate(train_step, train_state, [(X, LABELS)])
+        assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(train_state))
+        plain_step = lambda train_state, batch: (train_state, {})  # noqa: E731
+        with pytest.raises(InputError, match="got one that gives a tuple"):
+            evaluate(plain_step, train_state, [(X, LABELS)])
+
+    def test_a_training_with_something_else(self, eval_step, train_state):
+        batches = lambda epoch: [(X, LABELS)]  # noqa: E731
+        for step, message in (
+            (eval_step, "fit takes a training step, .* got one that gives a dict, as evaluations do: make_train_step"),
+            (OBJECTIVE, r"a function of \(train_state, batch\), got <function supervised.*: make_train_step"),
+            (NET, r"a function of \(train_state, batch\), got Serial\(.*: make_train_step"),
+        ):
+            with pytest.raises(InputError, match=message):
+                fit(step, train_state, batches, epochs=1, progress=None)
+
+    def test_parameters_and_a_train_state(self, train_step, eval_step, train_state):
+        with pytest.raises(
+            InputError, match="^train_step takes a train state, as init_train_state makes it, got a dict"
+        ):
+            fit(train_step, train_state.params, lambda epoch: [(X, LABELS)], epochs=1, progress=None)
+        with pytest.raises(InputError, match=r"train_step takes a train state, .* got a tuple"):
+            train_step(NET.init(jax.random.key(0), X), (X, LABELS))
+        with pytest.raises(InputError, match=r"eval_step takes a train state, .* got a dict of 'affine1', 'affine2'"):
+            eval_step(train_state.params, (X, LABELS))
+
+    def test_many_train_states_and_one(self, train_step, eval_step, train_state, members):
+        with pytest.raises(InputError, match=r"one network, got those of 3 members of an ensemble: vmap_steps\("):
+            train_step(members, (X, LABELS))
+        with pytest.raises(InputError, match=r"those of 3 members of an ensemble: jax.vmap\(eval_step, in_axes"):
+            eval_step(members, (X, LABELS))
+        with pytest.raises(InputError, match="the train states of all members, stacked along a first axis"):
+            vmap_steps(train_step)(train_state, (X, LABELS))
+
+    def test_a_batch_for_all_members_and_one_of_their_own(self, train_step, members):
+        with pytest.raises(
+            InputError, match=r"\[N, 3, ...\], as those of MemberBatches, got an array of shape \[12, 2"
+        ):
+            vmap_steps(train_step, own_batches=True)(members, (X, LABELS))
+
+    @pytest.mark.parametrize("inputs", [[1.0, 2.0], [[1.0, 2.0], [3.0, 4.0]], (1, 2)])
+    def test_lists_and_arrays(self, inputs):
+        with pytest.raises(InputError, match=r"arrays or their shapes, got a (list|tuple) of numbers: jnp.array\("):
+            init_train_state(NET, OPTIMIZER, jax.random.key(0), inputs)
 
 
 class TestEvaluate:

@@ -43,22 +43,3 @@ def check_batch(step: Callable[[Any, Any], Any], train_state: Any, batch: Any) -
     if isinstance(step, jax.stages.Wrapped):
         python_step = inspect.unwrap(step)
         jax.eval_shape(lambda train_state: python_step(train_state, batch), train_state)
-
-
-def check_train_state(who: str, train_state: Any) -> None:
-    """Refuses a train state whose arrays an earlier training step has taken over, as all of them do.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> used = {"w": jnp.ones(3)}
-        >>> used["w"].delete()
-        >>> check_train_state("fit", used)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: fit was given a train state that an earlier step has taken over: go on from what ...
-    """
-    if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in jax.tree.leaves(train_state)):
-        raise InputError(
-            f"{who} was given a train state that an earlier step has taken over: go on from what that step, or fit, "
-            "returned, or begin with a copy made before, jax.tree.map(jnp.copy, train_state)"
-        )

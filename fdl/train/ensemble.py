@@ -82,6 +82,10 @@ def vmap_steps(
 
         For evaluation, ``jax.vmap(eval_step, in_axes=(0, None))`` tells what each member gives on one batch.
 
+    Raises:
+        InputError: from the step, for the train state of one network, and for batches without a row of each member
+            where ``own_batches`` says that there is one.
+
     Example:
         >>> from fdl.layers import Affine
         >>> from fdl.losses import softmax_cross_entropy
@@ -97,11 +101,34 @@ def vmap_steps(
     step_of_one = inspect.unwrap(train_step)  # not compiled by itself, so that `check_batch` sees the values of a batch
 
     def step_of_all(train_state: Any, batch: Any) -> tuple[Any, Any]:
+        members = _members(train_state)
         if own_batches:  # as arrays of JAX, since rules do not take NumPy's under vmap
+            _check_own(batch, members)
             return jax.vmap(step_of_one, in_axes=(0, 1))(train_state, jax.tree.map(jnp.asarray, batch))
         return jax.vmap(step_of_one, in_axes=(0, None))(train_state, batch)
 
     return jax.jit(step_of_all, donate_argnums=0)
+
+
+def _members(train_state: Any) -> int:
+    """How many train states are stacked."""
+    members = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(train_state)}
+    if len(members) != 1 or members == {()}:
+        raise InputError(
+            "the step of vmap_steps takes the train states of all members, stacked along a first axis as init_ensemble "
+            "makes them, got one whose arrays do not have such an axis: init_train_state makes that of one network"
+        )
+    return members.pop()[0]
+
+
+def _check_own(batch: Any, members: int) -> None:
+    for leaf in jax.tree.leaves(batch):
+        if jnp.shape(leaf)[1:2] != (members,):
+            raise InputError(
+                f"own_batches=True takes batches with a row of each of {members} members for every example, "
+                f"[N, {members}, ...], as those of MemberBatches, got an array of shape {list(jnp.shape(leaf))}: "
+                "without it, all members learn from the same batch"
+            )
 
 
 def predict_ensemble(

@@ -7,7 +7,7 @@ import jax
 
 from fdl.data.arrays import loaded
 from fdl.errors import InputError
-from fdl.train.check_batch import check_train_state
+from fdl.train.check_train_state import check_single, check_train_state
 from fdl.train.metrics import check_rows, examples_in, mean_over_examples
 from fdl.train.objective import Objective
 from fdl.train.step import TrainState, step_key
@@ -36,6 +36,7 @@ def make_eval_step(objective: Objective) -> Callable[[TrainState, Any], dict[str
     """
 
     def eval_step(train_state: TrainState, batch: Any) -> dict[str, jax.Array]:
+        check_single("eval_step", train_state, "jax.vmap(eval_step, in_axes=(0, None)) gives what each says")
         params, state = train_state.params, train_state.state
         value, (_, metrics) = objective(params, state, batch, step_key(train_state), train=False)
         return {"loss": value, **metrics}
@@ -63,7 +64,8 @@ def evaluate(
 
     Raises:
         InputError: when there are no batches, or none that counts, for what is one batch, or a function of the epoch,
-            and for batches whose arrays do not agree in the number of examples, unless there is a weight.
+            for batches whose arrays do not agree in the number of examples, unless there is a weight, and for a
+            training step.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -80,11 +82,15 @@ def evaluate(
     """
     _check_batches(batches)
     check_train_state("evaluate", train_state)
-    metrics, weights = [], []
+    metrics: list[dict[str, Any]] = []
+    weights: list[Any] = []
     for batch in batches:
         if weight is None:
             check_rows("evaluate", batch)
-        metrics.append(eval_step(train_state, loaded(batch)))
+        inputs = train_state, loaded(batch)
+        if not metrics and isinstance(eval_step, jax.stages.Wrapped):
+            _check_result(jax.eval_shape(eval_step, *inputs))  # before a training step takes over the train state
+        metrics.append(_check_result(eval_step(*inputs)))
         weights.append((weight or examples_in)(batch))
     if not metrics:
         raise InputError("there is nothing to evaluate: batches gave no batch")
@@ -92,6 +98,15 @@ def evaluate(
     if min(weights) < 0 or not sum(weights) > 0:
         raise InputError(f"evaluate needs batches that count for something, got weights of {weights}")
     return mean_over_examples(metrics, weights)
+
+
+def _check_result(metrics: Any) -> dict[str, Any]:
+    if not isinstance(metrics, dict):
+        raise InputError(
+            f"evaluate takes a step that gives a dict of metrics, got one that gives a {type(metrics).__name__}, as "
+            "training steps do: make_eval_step(objective) makes one"
+        )
+    return metrics
 
 
 def _check_batches(batches: Any) -> None:

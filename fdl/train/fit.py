@@ -19,7 +19,9 @@ import numpy as np
 from fdl.counts import check_count
 from fdl.data import Position
 from fdl.errors import InputError
-from fdl.train.check_batch import check_batch, check_train_state
+from fdl.layer import Layer
+from fdl.train.check_batch import check_batch
+from fdl.train.check_train_state import check_train_state
 from fdl.train.metrics import examples_in
 from fdl.train.progress import shown
 from fdl.train.step import scan_steps
@@ -125,6 +127,7 @@ def fit(
         (20, 20, True)
     """
     _check(batches, {"epochs": epochs, "steps": steps}, record_every=record_every, steps_per_call=steps_per_call)
+    _check_step(train_step)
     _check_watchers(validate, callbacks)
     check_train_state("fit", train_state)
     run = Fitted(train_state, tuple(history), _place(position))
@@ -158,7 +161,7 @@ def fit(
                 if step == first_step:
                     check_batch(train_step, run.train_state, group[0])
                 if len(group) == 1:
-                    train_state, metrics = train_step(run.train_state, group[0])
+                    train_state, metrics = _pair(train_step(run.train_state, group[0]))
                 else:
                     train_state, metrics = several_steps(run.train_state, _stacked(group))
                 due = record_every is not None and (step + len(group)) // record_every > step // record_every
@@ -281,21 +284,39 @@ def _check(batches: Any, ends: dict[str, int | None], **counts: int | None) -> N
                 check_count("fit", name, number, least)
 
 
+def _check_step(train_step: Any) -> None:
+    if isinstance(train_step, Layer) or not callable(train_step) or _needs_more_than(2, train_step):
+        raise InputError(
+            f"fit takes a training step, a function of (train_state, batch), got {train_step!r}: "
+            "make_train_step(objective, optimizer) makes one"
+        )
+
+
+def _pair(result: Any) -> tuple[Any, Any]:
+    """What a training step gave, which is not what an evaluation gives."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise InputError(
+            f"fit takes a training step, which gives (train_state, metrics), got one that gives a "
+            f"{type(result).__name__}, as evaluations do: make_train_step(objective, optimizer) makes one"
+        )
+    return result
+
+
 def _check_watchers(validate: Any, callbacks: Any) -> None:
     if callable(callbacks):
         raise InputError(f"fit takes a list of callbacks, got a function: write callbacks=[{callbacks!r}]")
-    if validate is not None and _takes_more_than_one(validate):
+    if validate is not None and _needs_more_than(1, validate):
         raise InputError(
             "fit takes validate as a function of the train state alone: "
             "lambda train_state: evaluate(eval_step, train_state, batches)"
         )
 
 
-def _takes_more_than_one(function: Any) -> bool:
-    """Whether a function cannot be called with a single argument, as far as it tells."""
+def _needs_more_than(number: int, function: Any) -> bool:
+    """Whether a function cannot be called with so few arguments, as far as it tells."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return False
     by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.default is p.empty for p in parameters if p.kind in by_position) > 1
+    return sum(p.default is p.empty for p in parameters if p.kind in by_position) > number

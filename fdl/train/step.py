@@ -20,6 +20,7 @@ from fdl.optim import Optimizer, apply_updates, loss_scale, skipped_in_a_row, up
 from fdl.optim.optimizer import check_optimizer
 from fdl.paths import path_of
 from fdl.train.by_path import check_kinds, kind_of, leaves_by_path
+from fdl.train.check_train_state import check_single
 from fdl.train.kept import made_once
 from fdl.train.objective import Objective
 from fdl.train.unread import SKIPPED
@@ -73,6 +74,11 @@ def init_train_state(
         True
     """
     check_optimizer("init_train_state", optimizer)
+    if wrong := next((given for given in inputs if type(given) in (list, tuple) and not _has_arrays(given)), None):
+        raise InputError(
+            f"init_train_state takes inputs as arrays or their shapes, got a {type(wrong).__name__} of numbers: "
+            "jnp.array(...) makes an array of it"
+        )
     init_key, key = split_key("init_train_state", key)
     fresh_params, fresh_state = net.init(init_key, *inputs)
     params = fresh_params if params is None else _filled("params", fresh_params, params)
@@ -81,6 +87,10 @@ def init_train_state(
     # that donates its train state may not be given the same buffer twice.
     opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
     return TrainState(params, state, opt_state, key, jnp.zeros((), jnp.int32))
+
+
+def _has_arrays(tree: Any) -> bool:
+    return any(hasattr(leaf, "shape") for leaf in jax.tree.leaves(tree)) or not jax.tree.leaves(tree)
 
 
 def _filled(name: str, fresh: Any, given: Any) -> Any:
@@ -143,6 +153,7 @@ def make_train_step(
     check_optimizer("make_train_step", optimizer)
 
     def train_step(train_state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        check_single("train_step", train_state, "vmap_steps(train_step) makes a step of all")
         params, state, opt_state, key, step = train_state
 
         def scaled(params: Any) -> Any:

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from fdl.data import Position
 from fdl.errors import InputError
+from fdl.keys import check_key
 from fdl.layer import Layer
 from fdl.optim import Optimizer
 from fdl.train.check_batch import check_batch
@@ -51,14 +52,17 @@ def init_many(net: Layer, make: Make, configs: Sequence[Config], key: jax.Array,
         InputError: as `fit_many`, for another number of keys, and for inputs that do not fit the network.
     """
     same, differing = _split(configs)
-    if key.ndim and key.shape != (len(configs),):
+    has_many = len(getattr(key, "shape", ())) == 1 and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if has_many and key.shape != (len(configs),):
         raise InputError(f"init_many needs one key, or one for each of {len(configs)}, got {list(key.shape)}")
+    if not has_many:
+        check_key("init_many", key)
 
     def init(values: dict[str, jax.Array], key: jax.Array) -> TrainState:
         with _explained():
             return init_train_state(net, make({**dict(same), **values})[1], key, *inputs)
 
-    in_axes = (0, 0 if key.ndim else None)
+    in_axes = (0, 0 if has_many else None)
     train_states = jax.jit(jax.vmap(init, in_axes=in_axes, axis_size=len(configs)))(differing, key)
     return [Fitted(train_state) for train_state in _unstacked(train_states, len(configs))]
 
@@ -207,6 +211,7 @@ def _split(configs: Sequence[Config]) -> tuple[Values, dict[str, jax.Array]]:
     for name in configs[0]:
         values = [config[name] for config in configs]
         if len(set(map(repr, values))) == 1:
+            _check_fixed(name, values[0])
             same.append((name, values[0]))
         elif all(isinstance(value, float) for value in values):
             differing[name] = jnp.array(values, jnp.result_type(float))
@@ -216,6 +221,16 @@ def _split(configs: Sequence[Config]) -> tuple[Values, dict[str, jax.Array]]:
                 "`alike` sorts them into groups that can be"
             )
     return tuple(same), differing
+
+
+def _check_fixed(name: str, value: Any) -> None:
+    try:
+        hash(value)
+    except TypeError as error:
+        raise InputError(
+            f"configurations are part of what is compiled, and cannot have {value!r} as {name}, which could change: "
+            "make it a tuple, or a number"
+        ) from error
 
 
 def _epochs_done(runs: Sequence[Fitted]) -> int:
