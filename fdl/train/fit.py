@@ -9,11 +9,10 @@ A run has its whole past in four values: the train state, the position in the da
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fdl.counts import check_count
@@ -22,9 +21,10 @@ from fdl.errors import InputError
 from fdl.layer import Layer
 from fdl.train.check_batch import check_batch
 from fdl.train.check_train_state import check_train_state
+from fdl.train.groups import behind, groups, place, stacked
 from fdl.train.metrics import examples_in
 from fdl.train.progress import shown
-from fdl.train.step import scan_steps
+from fdl.train.step import scan_steps, stepped
 from fdl.train.unread import Record, Unread
 
 
@@ -130,7 +130,7 @@ def fit(
     _check_step(train_step)
     _check_watchers(validate, callbacks)
     check_train_state("fit", train_state)
-    run = Fitted(train_state, tuple(history), _place(position))
+    run = Fitted(train_state, tuple(history), place(position))
     step = first_step = int(run.history[-1]["step"]) if run.history else 0
     unread = Unread(diverged, run.history)
     several_steps = scan_steps(train_step)
@@ -156,14 +156,14 @@ def fit(
         while run.stopped is None and _before(run.position.epoch, epochs) and _before(step, steps):
             epoch, begun = run.position
             of_epoch = batches(epoch)
-            rest = itertools.islice(_behind(of_epoch, run.position), None if steps is None else steps - step)
-            for group in _groups(rest, steps_per_call):
+            rest = itertools.islice(behind(of_epoch, run.position), None if steps is None else steps - step)
+            for group in groups(rest, steps_per_call):
                 if step == first_step:
                     check_batch(train_step, run.train_state, group[0])
                 if len(group) == 1:
-                    train_state, metrics = _pair(train_step(run.train_state, group[0]))
+                    train_state, metrics = stepped(train_step, run.train_state, group[0])
                 else:
-                    train_state, metrics = several_steps(run.train_state, _stacked(group))
+                    train_state, metrics = several_steps(run.train_state, stacked(group))
                 due = record_every is not None and (step + len(group)) // record_every > step // record_every
                 step, begun = step + len(group), begun + len(group)
                 run = run._replace(train_state=train_state, position=Position(epoch, begun))
@@ -224,48 +224,6 @@ def _before(count: int, end: int | None) -> bool:
     return end is None or count < end
 
 
-def _place(position: tuple[int, int]) -> Position:
-    epoch, batch = map(int, position)
-    if epoch < 0 or batch < 0:
-        raise InputError(f"fit goes on from a position of whole numbers of at least 0, got {(epoch, batch)}")
-    return Position(epoch, batch)
-
-
-def _behind(batches: Iterable[Any], position: Position) -> Iterator[Any]:
-    """The batches of an epoch behind those that it began with."""
-    epoch, begun = position
-    rest: Iterator[Any]
-    if isinstance(batches, Sequence):
-        number, rest = len(batches), (batches[i] for i in range(begun, len(batches)))
-    else:
-        rest = iter(batches)
-        number = sum(1 for _ in itertools.islice(rest, begun))
-    if begun > number:
-        raise InputError(
-            f"there are no {begun} batches of epoch {epoch} behind which to go on: batches({epoch}) gave {number}. A "
-            "saved position is of use only with the data and the batch size that it was saved with"
-        )
-    return rest
-
-
-def _groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """The batches, ``size`` at a time where they are alike, and one by one elsewhere."""
-    while group := list(itertools.islice(batches, size)):
-        if len(group) == size and len(set(map(_form, group))) == 1:
-            yield group
-        else:
-            yield from ([batch] for batch in group)
-
-
-def _form(batch: Any) -> Any:
-    leaves, tree = jax.tree.flatten(batch)
-    return tree, tuple(np.shape(leaf) for leaf in leaves)
-
-
-def _stacked(group: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: (jnp if isinstance(leaves[0], jax.Array) else np).stack(leaves), *group)
-
-
 def _length(batches: Any) -> int | None:
     return len(batches) if hasattr(batches, "__len__") else None
 
@@ -290,16 +248,6 @@ def _check_step(train_step: Any) -> None:
             f"fit takes a training step, a function of (train_state, batch), got {train_step!r}: "
             "make_train_step(objective, optimizer) makes one"
         )
-
-
-def _pair(result: Any) -> tuple[Any, Any]:
-    """What a training step gave, which is not what an evaluation gives."""
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise InputError(
-            f"fit takes a training step, which gives (train_state, metrics), got one that gives a "
-            f"{type(result).__name__}, as evaluations do: make_train_step(objective, optimizer) makes one"
-        )
-    return result
 
 
 def _check_watchers(validate: Any, callbacks: Any) -> None:

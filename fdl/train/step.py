@@ -6,6 +6,7 @@ Everything that training changes is in the train state, so the step is a pure fu
 and batch give the same result, and a run that continues from a saved state is the run that was saved.
 """
 
+import functools
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -199,9 +200,24 @@ def scan_steps(train_step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[A
 
 def _scan_of(train_step: Callable[[], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
     def _scanned(train_state: Any, batches: Any) -> Any:
-        return jax.lax.scan(train_step(), train_state, batches)
+        return jax.lax.scan(functools.partial(stepped, train_step()), train_state, batches)
 
     return jax.jit(_scanned, donate_argnums=0)
+
+
+def stepped(train_step: Callable[[Any, Any], Any], train_state: Any, batch: Any) -> tuple[Any, Any]:
+    """What a training step gives: (train_state, metrics).
+
+    Raises:
+        InputError: for what gives something else, as the step of an evaluation does.
+    """
+    result = train_step(train_state, batch)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise InputError(
+            f"a training step gives (train_state, metrics), got one that gives a {type(result).__name__}, as the step "
+            "of an evaluation does: make_train_step(objective, optimizer) makes one"
+        )
+    return result
 
 
 def step_key(train_state: TrainState) -> jax.Array:
