@@ -117,6 +117,17 @@ def test_several_steps_in_one_call_are_the_steps():
     assert metrics["loss"].shape == (2,)
 
 
+def test_several_steps_in_one_call_of_what_cannot_be_kept():
+    class Step:
+        __slots__ = ()  # no room for weak references
+
+        def __call__(self, train_state, batch):
+            return STEP(train_state, batch)
+
+    run = fit(Step(), start(), BATCHES, epochs=1, steps_per_call=2, **QUIET)
+    assert run.train_state.step == 5
+
+
 def test_several_steps_in_one_call_are_compiled_once(caplog):
     step = make_train_step(supervised(NET, lambda y, t: squared_error(y, t).sum(-1)), OPTIMIZER)
     with jax.log_compiles():

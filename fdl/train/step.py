@@ -7,7 +7,6 @@ and batch give the same result, and a run that continues from a saved state is t
 """
 
 import functools
-import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -190,10 +189,11 @@ def scan_steps(train_step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[A
         >>> float(total), metrics["loss"].tolist()
         (6.0, [0.0, 1.0, 3.0])
     """
+    compiled = made_once(train_step, "scanned", _scan_of)
 
-    def several_steps(train_state: Any, batches: Any) -> tuple[Any, Any]:
-        of = weakref.ref(train_step)
-        return made_once(train_step, "scanned", lambda: _scan_of(of))(train_state, batches)
+    def several_steps(train_state: Any, batches: Any, _: Any = train_step) -> tuple[Any, Any]:
+        result: tuple[Any, Any] = compiled(train_state, batches)  # which refers weakly to the step: this one keeps it
+        return result
 
     return several_steps
 

@@ -11,7 +11,6 @@ breaks down does not disturb the others: they share no number.
 """
 
 import contextlib
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -168,8 +167,8 @@ def alike(configs: Iterable[Config]) -> list[list[Config]]:
 
 def _compiled(make: Make, same: Values) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The step of all, and the test of all, which are forgotten when ``make`` is."""
-    of = weakref.ref(make)
-    return made_once(make, ("fit_many", same), lambda: _all_of(of, same))
+    train_all, test_all = made_once(make, ("fit_many", same), lambda make: _all_of(make, same))
+    return train_all, test_all
 
 
 def _all_of(make: Callable[[], Any], same: Values) -> tuple[Callable[..., Any], Callable[..., Any]]:
