@@ -6,8 +6,6 @@ from typing import Any
 
 import jax
 
-from fdl.errors import InputError
-
 
 def check_batch(step: Callable[[Any, Any], Any], train_state: Any, batch: Any) -> None:
     """Looks at a batch before anything is compiled: a step on shapes alone, but with the batch's values in sight.

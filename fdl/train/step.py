@@ -189,10 +189,9 @@ def scan_steps(train_step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[A
         >>> float(total), metrics["loss"].tolist()
         (6.0, [0.0, 1.0, 3.0])
     """
-    compiled = made_once(train_step, "scanned", _scan_of)
 
-    def several_steps(train_state: Any, batches: Any, _: Any = train_step) -> tuple[Any, Any]:
-        result: tuple[Any, Any] = compiled(train_state, batches)  # which refers weakly to the step: this one keeps it
+    def several_steps(train_state: Any, batches: Any) -> tuple[Any, Any]:
+        result: tuple[Any, Any] = made_once(train_step, "scanned", _scan_of)(train_state, batches)
         return result
 
     return several_steps
