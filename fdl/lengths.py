@@ -5,16 +5,16 @@ import jax.numpy as jnp
 
 
 def unit_of(largest: jax.Array) -> jax.Array:
-    """A unit for numbers up to this size: about the largest, and a number whose inverse can be written too.
+    """A unit for numbers up to this size: about the largest, and a number whose inverse can be written too; 1 for 0.
 
     XLA divides by multiplying with the inverse, and takes what is too small to be normal for zero.
 
     Example:
         >>> unit_of(jnp.array([4.0, 2e38, 0.0])).tolist()
-        [4.0, 8.507059173023462e+37, 1.1754943508222875e-38]
+        [4.0, 8.507059173023462e+37, 1.0]
     """
     tiny = float(jnp.finfo(largest.dtype).tiny)
-    return jnp.clip(largest, tiny, 1 / tiny)
+    return jnp.clip(jnp.where(largest == 0, 1, largest), tiny, 1 / tiny)
 
 
 def norm(a: jax.Array) -> jax.Array:

@@ -27,10 +27,8 @@ import jax.numpy as jnp
 from fdl.layer import Tree
 from fdl.layers.checks import check_feature_scale, check_floats
 from fdl.layers.rule_layer import RuleLayer, learned_scalar
+from fdl.layers.sides import left
 from fdl.rule import rule, wide
-
-# XLA shares equal constants between loops, and a sum that shares its zero needs an array of them on CPU.
-MINUS_ZERO = -0.0
 
 
 @rule
@@ -162,20 +160,8 @@ def _(residuals, dy):
     # y = max(x, 0) + alpha min(x, 0)
     dx = jnp.where(x > 0, dy, alpha * dy)
     shared_axes = tuple(range(jnp.ndim(x) - jnp.ndim(alpha)))
-    dalpha = jnp.sum(_left_part(x) * dy.astype(wide(dy)), shared_axes)
+    dalpha = jnp.sum(left(x) * dy.astype(wide(dy)), shared_axes)
     return dx, dalpha
-
-
-@jax.custom_jvp
-def _left_part(x):
-    """min(x, 0), with slope 1 at 0, where JAX has 1/2."""
-    return jnp.minimum(x, MINUS_ZERO)
-
-
-@_left_part.defjvp
-def _(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return _left_part(x), jnp.where(x > 0, 0, dx)
 
 
 class Relu(RuleLayer):

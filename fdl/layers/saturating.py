@@ -31,6 +31,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.layers.checks import check_floats
 from fdl.layers.rule_layer import RuleLayer
+from fdl.layers.sides import left, right
 from fdl.rule import rule, wide
 
 SELU_ALPHA = 1.6732632423543772  # the pair for which mean 0 and variance 1 are a fixed point of a layer
@@ -154,9 +155,7 @@ def _(x):
 @softplus.forward
 def _(x):
     wide_x = jnp.asarray(x, wide(x))
-    # Branches, and no maximum: at 0, where JAX halves the slope of one, higher derivatives would not be those of y.
-    is_right = wide_x > 0
-    y = jnp.where(is_right, wide_x, 0) + _log1p_to_one(jnp.exp(jnp.where(is_right, -wide_x, wide_x)))
+    y = right(wide_x) + _log1p_to_one(jnp.exp(left(wide_x) - right(wide_x)))
     y = y.astype(jnp.result_type(x))
     return y, y
 
@@ -262,8 +261,7 @@ def _(y, dy):
 
 def _elu(x, alpha):
     wide_x = jnp.asarray(x, wide(x))
-    is_right = wide_x > 0
-    y = jnp.where(is_right, wide_x, alpha * _expm1_below_zero(jnp.where(is_right, 0, wide_x)))
+    y = right(wide_x) + alpha * _expm1_below_zero(left(wide_x))
     return y.astype(jnp.result_type(x))
 
 

@@ -112,7 +112,7 @@ def _directions(first, second):
     z = jnp.concatenate([first, second]).astype(wide(first, second))
     largest = jax.lax.stop_gradient(jnp.abs(z).max(axis=1, keepdims=True, initial=0))
     is_zero = largest == 0
-    scale = jnp.where(is_zero, 1, unit_of(largest))
+    scale = unit_of(largest)
     scaled = z / scale
     squares = jnp.where(is_zero, 1, jnp.sum(jnp.square(scaled), axis=1, keepdims=True))
     inverse = jnp.where(is_zero, 0, jax.lax.rsqrt(squares))

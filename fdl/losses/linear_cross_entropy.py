@@ -49,6 +49,8 @@ from fdl.losses.arguments import (
 from fdl.rule import rule, wide
 from fdl.slices import put_at, slice_at
 
+LOWEST = float(jnp.finfo(jnp.float32).min) / 2  # below all logits, and finite, also by how much it is below
+
 
 @rule(static=["label_smoothing", "block"])
 def linear_softmax_cross_entropy(
@@ -130,7 +132,7 @@ def _(x, w, b, labels, *, label_smoothing, where, block):
     rows, y, known = _rows(x, labels, where)
     classes = w.shape[1]
     zero = jnp.zeros_like(y, _dtype(x, w, b))
-    lowest = jnp.full_like(zero, jnp.finfo(zero.dtype).min)  # above minus infinity, of which a block may be full
+    lowest = jnp.full_like(zero, LOWEST)
 
     def step(carry, start, size):
         peak, total, right, below = carry
@@ -140,7 +142,7 @@ def _(x, w, b, labels, *, label_smoothing, where, block):
         here = jnp.take_along_axis(z, (y - start)[:, None], axis=1, mode="clip")[:, 0]
         right = jnp.where(y >= start, here, right)  # if it is beyond this block, a later one will know
         if label_smoothing:  # by how much the logits so far are below the peak, all together
-            below = jnp.where(start > 0, below + (higher - peak) * start, 0) + (higher[:, None] - z).sum(1)
+            below = below + (higher - peak) * start + (higher[:, None] - z).sum(1)
         return higher, total, right, below
 
     peak, total, right, below = _over_blocks(step, (lowest, zero, zero, zero), classes, block)

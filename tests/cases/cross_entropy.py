@@ -13,7 +13,8 @@ def formula(logits, labels, where=None, label_smoothing=0.0, class_weights=1.0):
     shifted = logits - logits.max(-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
     class_weights = 1.0 if class_weights is None else class_weights
-    loss = -(class_weights * targets * log_p).sum(-1)
+    weights = class_weights * targets
+    loss = -(weights * np.where(weights == 0, 0, log_p)).sum(-1)
     if labels.dtype.kind == "i":
         loss = np.where((labels < 0) | (labels >= classes), np.nan, loss)
     return loss if where is None else np.where(where, loss, 0)
@@ -59,6 +60,13 @@ def weighted(arguments):
         return made | {"class_weights": rng.uniform(0.5, 2, size=made["logits"].shape[-1])}
 
     return make
+
+
+def impossible(rng, n):
+    """A class that no logit allows, no target asks for and no weight counts."""
+    made = distributions()(rng, n)
+    made["logits"][:, 1], made["labels"][:, 1] = -np.inf, 0
+    return made | {"class_weights": np.array([0.5, 0, 1, 2])}
 
 
 def nonexistent(rng, n):
@@ -108,5 +116,6 @@ CASES = [
     case("distributions masked", masked(distributions())),
     case("ids weighted", weighted(ids())),
     case("ids weighted and smoothed", weighted(masked(ids(3))), kept="float32[5,3]", choices={"label_smoothing": 0.1}),
+    case("an impossible class", impossible, smooth=False),
     case("distributions weighted", weighted(masked(distributions())), choices={"label_smoothing": 0.1}),
 ]
