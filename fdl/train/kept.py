@@ -1,4 +1,4 @@
-"""What is made of a function once, and kept no longer than the function is: compiled loops over it, looks at it.
+"""What is made of a function once, and kept no longer than the function is: compiled loops over it.
 
 A function that is compiled in every call is compiled too often; one that is an argument of a compiled function is kept
 for good by JAX, with all that it closes over: networks, data, penalties.
