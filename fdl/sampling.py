@@ -215,11 +215,12 @@ def generate(
         stop: a token after which a sequence only repeats it.
 
     Returns:
-        (tokens [..., length], carry). Inside jit, a token whose scores are NaN is -1.
+        (tokens [..., length], carry), in the type of ``token``, but in int32 at least. Inside jit, a token whose scores
+        are NaN is -1.
 
     Raises:
         InputError: for scores that are NaN, such as those of a stream that has no room left, outside jit; without a
-            key for a ``choose`` that draws.
+            key for a ``choose`` that draws; for several tokens as ``stop``.
 
     Example:
         >>> def count(carry, token):  # the next number is always the most probable
@@ -229,14 +230,10 @@ def generate(
         [[3, 4, 5, 6, 7, 8], [6, 7, 8, 8, 8, 8]]
     """
     check_count("generate", "length", length, least=0)
+    _check_stop("generate", stop)
     keys = None if key is None else split_key("generate", key, length)
-    tokens, carry = _run(_generate, step, carry, jnp.asarray(token), keys, stop, length=length, choose=choose)
-    if not isinstance(tokens, jax.core.Tracer) and (lost := tokens == jnp.asarray(NONE).astype(tokens.dtype)).any():
-        first = int(np.argmax(np.any(lost, axis=tuple(range(lost.ndim - 1)))))
-        raise InputError(
-            f"the scores for token {first} of {length} are NaN: a stream needs room for the prompt and for all tokens, "
-            "begin_stream(..., length), and parameters have to be finite"
-        )
+    tokens, carry = _run(_generate, step, carry, _as_tokens(token), keys, stop, length=length, choose=choose)
+    _check_found(tokens)
     return tokens, carry
 
 
@@ -300,8 +297,12 @@ def beam_search(
         stop: a token that ends a sequence, which then only repeats it, at no cost.
         length_penalty: a; scores are log p / ((5 + tokens up to stop) / 6)^a, so that a > 0 favours longer ones.
 
+    Returns:
+        The sequences. Inside jit and `jax.vmap`, a token whose scores are NaN is -1.
+
     Raises:
-        InputError: for fewer than one beam, for a length that is no whole number, and for several tokens.
+        InputError: for fewer than one beam, for a length that is no whole number, for several tokens, and, as
+            `generate`, for scores that are NaN.
 
     Source: Wu et al. (2016), section 7.
 
@@ -318,7 +319,10 @@ def beam_search(
             f"beam_search works on one sequence, whose last token is a scalar, got tokens of shape "
             f"{list(jnp.shape(token))}: jax.vmap makes it a batch"
         )
-    return _run(_beam_search, step, carry, token, stop, length_penalty, length=length, beams=beams)
+    _check_stop("beam_search", stop)
+    found: Beams = _run(_beam_search, step, carry, _as_tokens(token), stop, length_penalty, length=length, beams=beams)
+    _check_found(found.tokens)
+    return found
 
 
 def _beam_search(
@@ -340,6 +344,7 @@ def _beam_search(
         longer = jnp.broadcast_to((lengths + ~ended)[:, None], more.shape).ravel()
         _, best = jax.lax.top_k(candidates / _penalty(longer, length_penalty), beams)
         parents, tokens = best // more.shape[-1], (best % more.shape[-1]).astype(tokens.dtype)
+        tokens = jnp.where(jnp.isnan(candidates[best]), jnp.asarray(NONE).astype(tokens.dtype), tokens)
         carries, tokens_so_far = jax.tree.map(lambda a: a[parents], (carries, tokens_so_far))
         tokens_so_far = tokens_so_far.at[:, position].set(tokens)
         return (carries, tokens, candidates[best], tokens_so_far, longer[best]), None
@@ -349,6 +354,28 @@ def _beam_search(
         end, _ = jax.lax.scan(one, end, jnp.arange(length))
     _, _, total, found, lengths = end
     return Beams(found, total, total / _penalty(lengths, length_penalty))
+
+
+def _as_tokens(token: Any) -> jax.Array:
+    """Tokens as integers with room for those of any vocabulary: a byte would wrap where one above 255 follows it."""
+    token = jnp.asarray(token)
+    is_narrow = jnp.issubdtype(token.dtype, jnp.integer) and token.dtype.itemsize < 4
+    return token.astype(jnp.int32) if is_narrow else token
+
+
+def _check_stop(who: str, stop: Any) -> None:
+    if stop is not None and np.ndim(stop):
+        raise InputError(f"{who} needs stop as one token, got {stop!r}")
+
+
+def _check_found(tokens: jax.Array) -> None:
+    """Refuses tokens [..., length] that are none, where they can be seen."""
+    if not isinstance(tokens, jax.core.Tracer) and (lost := tokens == jnp.asarray(NONE).astype(tokens.dtype)).any():
+        first = int(np.argmax(np.any(lost, axis=tuple(range(lost.ndim - 1)))))
+        raise InputError(
+            f"the scores for token {first} of {tokens.shape[-1]} are NaN: a stream needs room for the prompt and for "
+            "all tokens, begin_stream(..., length), and parameters have to be finite"
+        )
 
 
 def _ended(token: jax.Array, stop: int, position: jax.Array) -> jax.Array:

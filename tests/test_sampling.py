@@ -95,6 +95,29 @@ def test_generate_says_when_a_stream_is_too_short_or_none():
         generate(of_stream, state, ids[:, 0], 6)
 
 
+def test_beam_search_says_when_a_stream_is_too_short():
+    net, ids = gpt(7, 6, features=8, heads=2, depth=1), jnp.array([[3]])
+    params, state = net.init(KEY, ids)
+    of_stream, stream = stream_step(net, params), net.begin_stream(params, state, batch=1, length=6)
+    with pytest.raises(InputError, match="the scores for token 6 of 9 are NaN: a stream needs room"):
+        beam_search(of_stream, stream, 3, 9, beams=2)
+    inside_jit = jax.jit(lambda stream: beam_search(of_stream, stream, 3, 9, beams=2).tokens)(stream)
+    assert (inside_jit[:, 6:] == -1).all()
+    np.testing.assert_array_equal(inside_jit[0, :6], beam_search(of_stream, stream, 3, 6, beams=2).tokens[0])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16"])
+def test_narrow_tokens_have_room_for_any_vocabulary(dtype):
+    def count(carry, token):
+        return jax.nn.one_hot(token + 1, 300), carry
+
+    first = jnp.array([120, 123], dtype)
+    tokens, _ = generate(count, (), first, 150, stop=256)
+    np.testing.assert_array_equal(tokens, np.minimum(np.add.outer([120, 123], np.arange(1, 151)), 256))
+    found = beam_search(lambda carry, token: (100 * count(carry, token)[0], carry), (), first[0], 150, beams=2)
+    np.testing.assert_array_equal(found.tokens[0], np.arange(121, 271))
+
+
 @pytest.mark.parametrize("net", [Serial(Embedding(7, 4), LSTM(5), Affine(7)), gpt(7, 6, features=8, heads=2, depth=2)])
 def test_the_step_of_a_stream_is_compiled_once(net, caplog):
     def write(key):
@@ -176,6 +199,8 @@ def test_one_beam_is_greedy_and_vmap_is_a_batch():
             r"one sequence, .* got tokens of shape \[2\]: jax.vmap makes it a batch",
         ),
         (lambda: sample(None, CHAIN), "sample expects a JAX random key, .* got None"),
+        (lambda: generate(step, jnp.zeros(2), jnp.zeros(2, int), 3, stop=[1, 2]), r"stop as one token, got \[1, 2\]"),
+        (lambda: beam_search(step, jnp.zeros(()), 0, 3, beams=1, stop=jnp.array([1])), "beam_search needs stop as one"),
         (lambda: generate(step, jnp.zeros(()), 0, 3, choose=sample), "sample expects a JAX random key, .* got None"),
     ],
 )
