@@ -351,6 +351,8 @@ def test_muon_is_for_matrices_and_stacks_of_them_on_request():
         opt_state = optim.muon(keep=keep).init(params)
         velocity = jax.tree.leaves(opt_state["matrices"].slots)
         assert sorted(leaf.size for leaf in velocity) == sorted(sizes[name] for name in names)
+    with pytest.raises(fdl.InputError, match=r"no weight with two axes, w has 3: .* Repeat, keep= says which"):
+        optim.muon().init(params["stack"])
     opt = optim.muon(keep="b")
     opt_state = opt.init(params)
     with pytest.raises(fdl.InputError, match=r"muon expects matrices.*got shape \[2\]"):

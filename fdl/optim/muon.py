@@ -57,12 +57,14 @@ def muon(
         steps: of the iteration.
         keep: which paths are matrices, as in `fdl.paths.select`. Unless told otherwise, those of weights (not
             embeddings) that have two axes. Arrays with more, if they are asked for, are stacks of matrices, as the
-            weights in a `Repeat` are. The last layer of a network is better left to the fallback.
+            weights in a `Repeat` are: ``lambda path: path.startswith("blocks.") and is_weight(path)`` of
+            `fdl.models.gpt`. The last layer of a network is better left to the fallback.
         fallback: for all other parameters; ``adamw(3e-4, b2=0.95)`` unless told otherwise.
 
     Raises:
-        InputError: for a hyperparameter outside its range, for a pattern that fits no path, for a selected array with
-            fewer than two axes, and for an update without parameters.
+        InputError: for a hyperparameter outside its range, for a pattern that fits no path, for parameters with weights
+            of which none has two axes, for a selected array with fewer than two axes, and for an update without
+            parameters.
 
     Source:
         Jordan et al. (2024).
@@ -94,8 +96,15 @@ def muon(
     def chosen(tree: Any) -> Callable[[str], bool]:
         if keep is not None:
             return matcher(tree, keep)
-        flat = {path_of(keys) for keys, w in jax.tree.leaves_with_path(tree) if jnp.ndim(w) == 2}
-        return lambda path: path in flat and is_weight(path)
+        weights = {
+            path_of(keys): jnp.ndim(w) for keys, w in jax.tree.leaves_with_path(tree) if is_weight(path_of(keys))
+        }
+        if weights and 2 not in weights.values():
+            raise InputError(
+                f"muon finds no weight with two axes, {min(weights)} has {weights[min(weights)]}: where they are "
+                "stacks of matrices, as in a Repeat, keep= says which"
+            )
+        return lambda path: weights.get(path) == 2
 
     matrices = per_parameter(recurrence, values, slots=["velocity"], uses_params=True)
     return grouped("muon", {"matrices": (chosen, matrices)}, Rest(fallback or adamw(3e-4, b2=0.95)))
