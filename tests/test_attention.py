@@ -273,6 +273,7 @@ A, W = jnp.ones((2, 3, 4)), jnp.ones(4)
         (lambda: rotary(jnp.ones((1, 2, 1, 3)), jnp.arange(2)), r"with an even dim, got \[1, 2, 1, 3\]"),
         (lambda: rotary(Q[..., :4], jnp.arange(2)), r"positions of shape \[3\] or \[2, 3\] .* got \[2\]"),
         (lambda: rotary(Q[..., :4], jnp.arange(3.0)), "positions as integers, got float32"),
+        (lambda: rotary(Q[..., :4], jnp.arange(3), base=0.0), "rotary needs a finite base above 1, .* got 0.0"),
         (lambda: rotary(Q.astype(int), jnp.arange(3)), "rotary expects floats, got int32"),
         (lambda: sinusoidal_positions(3, 5), "an even number of features, a sine and a cosine each, got 5"),
     ],

@@ -253,6 +253,10 @@ def test_a_deep_transformer_is_compiled_as_one_block():
     ("make", "message"),
     [
         (lambda: MultiHeadAttention(0), "MultiHeadAttention needs heads as a whole number of at least 1, got 0"),
+        (lambda: MultiHeadAttention(4, kv_heads=0), "needs kv_heads as a whole number of at least 1, got 0"),
+        (lambda: MultiHeadAttention(4, dim=0), "needs dim as a whole number of at least 1, got 0"),
+        (lambda: MultiHeadAttention(4, rotary_base=True), "a finite rotary_base above 1, such as 10_000.0, got True"),
+        (lambda: MultiHeadAttention(4, rotary_base=-1.0), "a finite rotary_base above 1, such as 10_000.0, got -1.0"),
         (lambda: MultiHeadAttention(4, kv_heads=3), "kv_heads that divide 4 heads, got 3"),
         (lambda: MultiHeadAttention(4, rate=1.0), r"a rate in \[0, 1\), the probability to drop, got 1.0"),
         (lambda: MultiHeadAttention(3).init(KEY, X), "divides 8 features among 3 heads: give a dim"),

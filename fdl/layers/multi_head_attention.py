@@ -31,7 +31,7 @@ from fdl.layer import Layer, Tree, inside
 from fdl.layers.affine import affine
 from fdl.layers.attention import attention
 from fdl.layers.checks import check_initializers, check_rate, weights_of
-from fdl.layers.rotary import rotary
+from fdl.layers.rotary import check_base, rotary
 from fdl.slices import put_at
 
 
@@ -58,9 +58,9 @@ class MultiHeadAttention(Layer):
         out_init: how those of ``out`` start; as the others if None.
 
     Raises:
-        InputError: when heads do not divide C, or kv_heads the heads; without a key in training with a rate; and,
-            while streaming, for a context, lengths or mask, and for more positions than there is room for (inside
-            jit, where they are not known, the output is then NaN).
+        InputError: when heads do not divide C, or kv_heads the heads; for a rotary_base that is not above one; without
+            a key in training with a rate; and, while streaming, for a context, lengths or mask, and for more positions
+            than there is room for (inside jit, where they are not known, the output is then NaN).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -86,8 +86,11 @@ class MultiHeadAttention(Layer):
     out_init: Initializer | None = None
 
     def __post_init__(self) -> None:
-        for name, number in (("heads", self.heads), ("dim", self.dim or 1), ("kv_heads", self.kv_heads or 1)):
-            check_count("MultiHeadAttention", name, number)
+        for name, number in (("heads", self.heads), ("dim", self.dim), ("kv_heads", self.kv_heads)):
+            if number is not None or name == "heads":
+                check_count("MultiHeadAttention", name, number)
+        if self.rotary_base is not None:
+            check_base("MultiHeadAttention", "rotary_base", self.rotary_base)
         if self.heads % (self.kv_heads or 1):
             raise InputError(f"MultiHeadAttention needs kv_heads that divide {self.heads} heads, got {self.kv_heads}")
         check_rate("MultiHeadAttention", self.rate)

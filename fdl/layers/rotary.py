@@ -14,6 +14,8 @@ fixed order of the features, which has to be applied to the columns of the proje
 Source: Su, Lu, Pan, Murtadha, Wen and Liu, "RoFormer: enhanced transformer with rotary position embedding" (2021).
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -35,7 +37,7 @@ def rotary(x: jax.Array, positions: jax.Array, *, base: float = 10_000.0) -> jax
         y, of the shape and dtype of x, computed in float32 or wider.
 
     Raises:
-        InputError: for an odd dim, other shapes, and positions that are no integers.
+        InputError: for an odd dim, other shapes, positions that are no integers, and a base that is not above one.
 
     Remembers:
         the positions, which exist anyway.
@@ -56,6 +58,7 @@ def rotary(x: jax.Array, positions: jax.Array, *, base: float = 10_000.0) -> jax
 @rotary.validate
 def _(x, positions, *, base):
     check_floats("rotary", x)
+    check_base("rotary", "base", base)
     shape = jnp.shape(x)
     if len(shape) != 4 or shape[-1] % 2:
         raise InputError(f"rotary expects x of shape [N, T, heads, dim] with an even dim, got {list(shape)}")
@@ -66,6 +69,22 @@ def _(x, positions, *, base):
             f"rotary expects positions of shape {list(shape[1:2])} or {list(shape[:2])} for x of shape "
             f"{list(shape)}, got {list(jnp.shape(positions))}: one for each step of the sequence"
         )
+
+
+def check_base(who: str, name: str, base: float) -> None:
+    """Refuses what is no base: with 1, which True is as well, all pairs turn alike, and below zero they become NaN.
+
+    Raises:
+        InputError: for a base that is not above one, with the name of the argument.
+
+    Example:
+        >>> check_base("MultiHeadAttention", "rotary_base", True)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: MultiHeadAttention needs a finite rotary_base above 1, such as 10_000.0, got True
+    """
+    if not 1 < base < math.inf:
+        raise InputError(f"{who} needs a finite {name} above 1, such as 10_000.0, got {base}")
 
 
 @rotary.forward
