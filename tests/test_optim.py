@@ -366,6 +366,20 @@ def test_layerwise_steps_survive_extreme_lengths():
         assert jnp.isfinite(updates["w"]).all()
 
 
+def test_the_layers_of_a_stack_have_lengths_of_their_own_by_vmap():
+    rng = np.random.default_rng(0)
+    sizes = np.array([0.1, 1.0, 10.0])[:, None, None]
+    w, g = ({"blocks": {"w": jnp.asarray(size * rng.normal(size=(3, 4, 2)))}} for size in (sizes, 1))
+    for one in (optim.lamb(0.1), optim.lars(1.0), optim.chain(optim.sgd(0.1), optim.max_norm(1.0))):
+        each = optim.Optimizer(jax.vmap(one.init), lambda *given, one=one: jax.vmap(one.update)(*given))
+        opt = optim.partition(one, blocks=("blocks.*", each))
+        updates, _ = opt.update(g, opt.init(w), w, value=1.0)
+        for i in range(3):
+            alone = {"w": w["blocks"]["w"][i]}
+            expected, _ = one.update({"w": g["blocks"]["w"][i]}, one.init(alone), alone)
+            np.testing.assert_allclose(updates["blocks"]["w"][i], expected["w"], rtol=1e-5)
+
+
 def test_extra_arguments_are_allowed():
     for opt, _ in OPTIMIZERS.values():
         opt.update(jnp.ones((2, 2)), opt.init(jnp.ones((2, 2))), jnp.ones((2, 2)), value=1.0)

@@ -35,7 +35,8 @@ def project_max_norm(params: Any, limit: float, keep: Keep = is_weight) -> Any:
         params: a pytree of arrays.
         limit: c > 0, in the units of the weights; 3 to 4 are usual with dropout.
         keep: which arrays it is for, as in `fdl.paths.select`: the weights, unless told otherwise. They
-            are [*kernel, in, out], and a unit's incoming weights are all that share an index of the last axis.
+            are [*kernel, in, out], and a unit's incoming weights are all that share an index of the last axis. A stack
+            of layers, as a `Repeat` has it, would be taken for a kernel: map this over its first axis by `jax.vmap`.
 
     Returns:
         The parameters, in their dtypes, all others as they were. NaN stays NaN, and infinity becomes NaN.
