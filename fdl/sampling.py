@@ -14,6 +14,12 @@ The distribution that is drawn from is softmax(logits), reshaped by what comes b
     top_k        only the k best tokens
     top_p        only the best tokens that together have probability p, at least one (nucleus sampling)
 
+Prompts of different lengths begin together: the stream reads as much as the shortest one has, and `generate` takes the
+rest of the others from ``given`` before it chooses for them. No network sees padding, so any that streams can do it:
+
+    _, stream = net.apply(params, stream, prompts[:, : shortest - 1])           # [N, longest], -1 behind the shorter
+    tokens, _ = generate(step, stream, prompts[:, shortest - 1], length, given=prompts[:, shortest:])
+
 Tokens that are ruled out get -inf, so these functions chain in any order. Beam search looks for the sequence with
 the greatest sum of log p(token | tokens before) by keeping the best few prefixes at every length.
 
@@ -200,6 +206,7 @@ def generate(
     key: Any = None,
     choose: Callable[[Any, jax.Array], jax.Array] = greedy,
     stop: int | None = None,
+    given: Any = None,
 ) -> tuple[jax.Array, Any]:
     """Tokens one after the other, each chosen from the scores that the step gives for it.
 
@@ -212,7 +219,9 @@ def generate(
         key: a JAX random key, for a ``choose`` that draws.
         choose: (key, logits) -> token, like `greedy` and `sample`: the same function each time, since a new one is
             compiled anew.
-        stop: a token after which a sequence only repeats it.
+        stop: a token after which a sequence only repeats it; in a prompt it ends none.
+        given: tokens that are taken in the place of chosen ones, integers [..., up to length]; -1 where one is to be
+            chosen, as it is behind them. With the rest of longer prompts, sequences begin where each prompt ends.
 
     Returns:
         (tokens [..., length], carry), in the type of ``token``, but in int32 at least. Inside jit, a token whose scores
@@ -220,7 +229,8 @@ def generate(
 
     Raises:
         InputError: for scores that are NaN, such as those of a stream that has no room left, outside jit; without a
-            key for a ``choose`` that draws; for several tokens as ``stop``.
+            key for a ``choose`` that draws; for several tokens as ``stop``; for given ones that are no integers, or of
+            another shape.
 
     Example:
         >>> def count(carry, token):  # the next number is always the most probable
@@ -228,28 +238,49 @@ def generate(
         >>> tokens, _ = generate(count, (), jnp.array([2, 5]), 6, stop=8)
         >>> tokens.tolist()
         [[3, 4, 5, 6, 7, 8], [6, 7, 8, 8, 8, 8]]
+        >>> tokens, _ = generate(count, (), jnp.array([2, 5]), 4, given=jnp.array([[-1, -1], [1, 0]]))
+        >>> tokens.tolist()  # the second prompt is longer, and ends with 5, 1, 0
+        [[3, 4, 5, 6], [1, 0, 1, 2]]
     """
     check_count("generate", "length", length, least=0)
     _check_stop("generate", stop)
     keys = None if key is None else split_key("generate", key, length)
-    tokens, carry = _run(_generate, step, carry, _as_tokens(token), keys, stop, length=length, choose=choose)
+    token = _as_tokens(token)
+    given = None if given is None else _steps_of(given, token, length)
+    tokens, carry = _run(_generate, step, carry, token, keys, stop, given, length=length, choose=choose)
     _check_found(tokens)
     return tokens, carry
 
 
-def _generate(step: Step, carry: Any, token: Any, keys: Any, stop: Any, *, length: int, choose: Any) -> Any:
+def _generate(step: Step, carry: Any, token: Any, keys: Any, stop: Any, given: Any, *, length: int, choose: Any) -> Any:
     none = jnp.asarray(NONE).astype(token.dtype)
+    is_chosen = jnp.ones(length, bool) if given is None else given < 0
+    was_chosen = jnp.roll(is_chosen, 1, 0).at[:1].set(False)  # the token that a step goes on from
 
     def one(before: Any, at: Any) -> Any:
-        (carry, token), (position, key) = before, at
+        (carry, token), (key, given, was_chosen) = before, at
         logits, carry = step(carry, token)
         following = choose(key, logits).astype(token.dtype)
         following = jnp.where(jnp.any(jnp.isnan(logits), axis=-1), none, following)
-        following = following if stop is None else jnp.where(_ended(token, stop, position), stop, following)
+        following = following if stop is None else jnp.where(_ended(token, stop, was_chosen), stop, following)
+        following = following if given is None else jnp.where(given < 0, following, given.astype(token.dtype))
         return (carry, following), following
 
-    (carry, _), tokens = jax.lax.scan(one, (carry, token), (jnp.arange(length), keys))
+    (carry, _), tokens = jax.lax.scan(one, (carry, token), (keys, given, was_chosen), length=length)
     return jnp.moveaxis(tokens, 0, -1), carry
+
+
+def _steps_of(given: Any, token: jax.Array, length: int) -> jax.Array:
+    """The given tokens [..., up to length] as [length, ...], with none where they end."""
+    given = _as_tokens(given)
+    *leading, steps = given.shape or (-1,)
+    if not jnp.issubdtype(given.dtype, jnp.integer) or tuple(leading) != token.shape or not 0 <= steps <= length:
+        raise InputError(
+            f"generate takes given tokens as integers of shape {[*token.shape, 'up to length']}, here up to {length}, "
+            f"got {given.dtype} of shape {list(given.shape)}"
+        )
+    none = jnp.full((length - steps, *token.shape), NONE)
+    return jnp.concatenate([jnp.moveaxis(given, -1, 0).astype(none.dtype), none])
 
 
 def _run(loop: Callable[..., Any], step: Step, *args: Any, **choices: Any) -> Any:
@@ -338,7 +369,7 @@ def _beam_search(
         more = jax.nn.log_softmax(logits.astype(wide(logits)), axis=-1)
         ended = jnp.zeros(beams, bool)
         if stop is not None:
-            ended = _ended(tokens, stop, position)
+            ended = _ended(tokens, stop, position > 0)
             more = jnp.where(ended[:, None], jnp.where(jnp.arange(more.shape[-1]) == stop, 0.0, -jnp.inf), more)
         candidates = (total[:, None] + more).ravel()
         longer = jnp.broadcast_to((lengths + ~ended)[:, None], more.shape).ravel()
@@ -378,9 +409,9 @@ def _check_found(tokens: jax.Array) -> None:
         )
 
 
-def _ended(token: jax.Array, stop: int, position: jax.Array) -> jax.Array:
-    """Whether a sequence ended with its last token; a prompt may end with the same one."""
-    return (token == stop) & (position > 0)
+def _ended(token: jax.Array, stop: int, was_chosen: jax.Array) -> jax.Array:
+    """Whether a sequence ended with its last token; a prompt may have the same one."""
+    return (token == stop) & was_chosen
 
 
 def _penalty(lengths: jax.Array, a: float) -> jax.Array:

@@ -133,6 +133,23 @@ def test_the_step_of_a_stream_is_compiled_once(net, caplog):
         assert caplog.text.count("Finished XLA compilation of jit(_compiled)") == 2
 
 
+@pytest.mark.parametrize("net", [Serial(Embedding(7, 4), LSTM(5), Affine(7)), gpt(7, 12, features=8, heads=2, depth=2)])
+@pytest.mark.parametrize("stop", [None, 3])
+def test_prompts_of_different_lengths_go_on_as_each_does_alone(net, stop):
+    prompts = [[2, 3], [1, 3, 6, 3, 5, 3], [4, 0, 3]]
+    padded = jnp.array([prompt + [-1] * (6 - len(prompt)) for prompt in prompts])
+    params, state = net.init(KEY, padded[:, :2])
+    params = jax.tree.map(lambda w: 4 * w, params)  # so that texts are none that repeat one token
+    of_stream, stream = stream_step(net, params), net.begin_stream(params, state, batch=3, length=12)
+    _, stream = net.apply(params, stream, padded[:, :1])
+    tokens, _ = generate(of_stream, stream, padded[:, 1], 10, stop=stop, given=padded[:, 2:])
+    for prompt, row in zip(prompts, tokens.tolist(), strict=True):
+        stream = net.begin_stream(params, state, batch=1, length=12)
+        _, stream = net.apply(params, stream, jnp.array([prompt[:-1]]))
+        alone, _ = generate(of_stream, stream, jnp.array(prompt[-1:]), 12 - len(prompt), stop=stop)
+        assert row == prompt[2:] + alone[0].tolist()
+
+
 def test_generate_stops_and_a_prompt_may_end_with_the_stop():
     def count(carry, token):
         return jax.nn.one_hot((token + 1) % 5, 5), carry
@@ -199,6 +216,15 @@ def test_one_beam_is_greedy_and_vmap_is_a_batch():
             r"one sequence, .* got tokens of shape \[2\]: jax.vmap makes it a batch",
         ),
         (lambda: sample(None, CHAIN), "sample expects a JAX random key, .* got None"),
+        (
+            lambda: generate(step, jnp.zeros(2), jnp.zeros(2, int), 3, given=jnp.zeros((2, 4), int)),
+            "here up to 3, got int",
+        ),
+        (lambda: generate(step, jnp.zeros(2), jnp.zeros(2, int), 3, given=jnp.zeros(2, int)), r"\[2, 'up to length'\]"),
+        (
+            lambda: generate(step, jnp.zeros(2), jnp.zeros(2, int), 3, given=jnp.zeros((2, 3))),
+            "integers .* got float32",
+        ),
         (lambda: generate(step, jnp.zeros(2), jnp.zeros(2, int), 3, stop=[1, 2]), r"stop as one token, got \[1, 2\]"),
         (lambda: beam_search(step, jnp.zeros(()), 0, 3, beams=1, stop=jnp.array([1])), "beam_search needs stop as one"),
         (lambda: generate(step, jnp.zeros(()), 0, 3, choose=sample), "sample expects a JAX random key, .* got None"),

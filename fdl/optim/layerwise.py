@@ -4,11 +4,11 @@ A learning rate that is right for one layer is far too large for another when ba
 Here an update u of an array w is made as long as a share of w itself: u |w| / |u|, where |.| is the length of the
 whole array. Where |w| or |u| is zero, u is taken as it is.
 
-The layers of a `Repeat` are stacked in one array, and share one length and one step size. `jax.vmap` over the first axis
-gives each its own, here in `fdl.models.gpt`:
+The layers of a `Repeat` are stacked in one array, and share one length and one step size. `jax.vmap` over the first
+axis gives each its own, here in `fdl.models.gpt`:
 
     one = lamb(1e-3)
-    each = Optimizer(jax.vmap(one.init), lambda grads, opt_state, params: jax.vmap(one.update)(grads, opt_state, params))
+    each = Optimizer(jax.vmap(one.init), lambda grads, state, params: jax.vmap(one.update)(grads, state, params))
     optimizer = partition(one, blocks=("blocks.*", each))
 """
 
