@@ -1,4 +1,4 @@
-"""Exported models: what was written says the same where there is no fdl, for any batch size."""
+"""Exported models: what was written says the same where there is no fdl, for inputs of any size."""
 
 import functools
 import re
@@ -16,10 +16,12 @@ from fdl.layers import (
     Affine,
     AvgPool,
     BatchNorm,
+    Bidirectional,
     Cast,
     Conv,
     DepthwiseConv,
     Dropout,
+    Embedding,
     Flatten,
     MaxPool,
     MultiHeadAttention,
@@ -32,7 +34,7 @@ from fdl.layers import (
     softmax,
 )
 from fdl.losses import hinge, nt_xent
-from fdl.models import vit
+from fdl.models import gpt, unet, vit
 from fdl.train import export, export_model, predict
 
 IMAGES = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype(np.float32)
@@ -147,6 +149,51 @@ def test_gradients_take_any_batch(rule, shapes):
         arrays = [rng.normal(size=size).astype(np.float32) for size in sizes]
         for found, expected in zip(exported.call(arrays), gradient(arrays), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+ANY_SIZE = {
+    "gpt": (gpt(7, 12, 8, 2, 2, dropout=0.0), ("t", ["t <= 12"]), [(3, 12), (1, 5)]),
+    "lstm": (Serial(Embedding(7, 4), Bidirectional(LSTM(3))), ("t", []), [(2, 70), (3, 1)]),
+    "causal": (
+        Serial(Embedding(7, 4), Conv(4, 3, padding=((2, 0),)), MaxPool(2)),
+        ("t", ["t >= 2"]),
+        [(2, 9), (1, 2)],
+    ),
+    "unet": (unet(2, depth=2, width=4, padding="SAME"), ("4 * h, 4 * w, 3", []), [(2, 8, 16, 3), (1, 4, 4, 3)]),
+}
+
+
+@pytest.mark.parametrize("name", ANY_SIZE)
+def test_sequences_and_images_of_any_size(name, tmp_path):
+    net, (symbols, constraints), shapes = ANY_SIZE[name]
+    rng = np.random.default_rng(0)
+    several = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    if len(shapes[0]) == 2:
+        several = [rng.integers(7, size=shape) for shape in shapes]
+    params, state = net.init(jax.random.key(0), several[0])
+    sizes = (1, *jax.export.symbolic_shape(symbols, constraints=constraints))
+    like = jax.ShapeDtypeStruct(sizes, several[0].dtype)
+    export_model(tmp_path / "net.npz", net, params, state, like, platforms=["cpu"])
+    with np.load(tmp_path / "net.npz") as file:
+        assert f"[n, {', '.join(map(str, sizes[1:]))}] and gives" in str(file["readme"])
+        program = jax.export.deserialize(bytearray(file["program"]))
+        arrays = [file[f"array{i}"] for i in range(len(file.files) - 2)]
+    for x in several:
+        found, expected = program.call(arrays, x), net.apply(params, state, x)[0]
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+
+
+def test_sizes_that_are_symbols_are_told_apart(tmp_path):
+    net = gpt(7, 12, 8, 2, 1)
+    params, state = net.init(jax.random.key(0), np.ones((1, 12), int))
+    (t,) = jax.export.symbolic_shape("t")
+    with pytest.raises(Exception, match="inconclusive") as caught:
+        export_model(tmp_path / "x", net, params, state, jax.ShapeDtypeStruct((1, t), int))
+    assert 'symbolic_shape(..., constraints=["t <= 1024"])' in str(caught.value.__notes__)
+    (twice,) = jax.export.symbolic_shape("2*n")
+    with pytest.raises(InputError, match=r"the size 2\*n needs another symbol"):
+        export_model(tmp_path / "x", net, params, state, jax.ShapeDtypeStruct((1, twice), int))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wiring_that_needs_a_number(tmp_path):

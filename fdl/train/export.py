@@ -20,7 +20,9 @@ of memory and 8 seconds to compile.
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -31,6 +33,7 @@ import numpy as np
 from fdl.data.arrays import count
 from fdl.errors import InputError
 from fdl.layer import Layer
+from fdl.rule import differentiation
 from fdl.train.objective import inputs_of
 from fdl.train.whole_file import whole_file
 
@@ -63,21 +66,29 @@ def export_model(
 ) -> None:
     """Writes a network, as it is with ``train=False``, to a file that loads without fdl.
 
-    The module's own text has the lines that load it.
+    The module's own text has the lines that load it. Sequences of any length, or images of any size, are inputs with
+    symbols among their sizes:
+
+        (length,) = jax.export.symbolic_shape("length", constraints=["length <= 1024"])
+        export_model("gpt.npz", net, params, state, jax.ShapeDtypeStruct((1, length), jnp.int32))
+
+    Rules choose the sizes of their blocks by numbers, so that such a program is made of their plain functions: it gives
+    the same outputs, but attention holds all of its scores at once. `PositionalEncoding` needs a number.
 
     Args:
         path: the file, a NumPy archive (.npz); directories are made as needed. It is replaced if it exists.
         net, params, state: a trained network.
-        inputs: what goes into it: arrays with one row per example, or their shapes (`jax.ShapeDtypeStruct`). Only
-            shapes and dtypes are read.
+        inputs: what goes into it: arrays with one row per example, or their shapes (`jax.ShapeDtypeStruct`), in
+            which sizes other than the first may be symbols (`jax.export.symbolic_shape`). Only shapes and dtypes
+            are read.
         then: what to do with the outputs, such as `fdl.layers.softmax` for probabilities; nothing if None.
-        batch_size: how many examples a call takes; any number if None. A fixed one is for networks whose wiring needs
-            a number.
+        batch_size: how many examples a call takes; any number, n, if None. A fixed one is for networks whose wiring
+            needs a number.
         platforms: where the program is to run: any of "cpu", "cuda", "rocm" and "tpu".
 
     Raises:
-        InputError: for platforms that there are not, for inputs of different lengths, and for what the network finds
-            wrong with the inputs.
+        InputError: for platforms that there are not, for inputs of different lengths, for a symbol n, and for what the
+            network finds wrong with the inputs.
         ImportError: without flatbuffers, which JAX writes the program with.
 
     Source: the format, https://docs.jax.dev/en/latest/export/export.html.
@@ -114,14 +125,23 @@ def export_model(
         return outputs if then is None else then(outputs)
 
     arrays = [_plain(np.asarray(leaf)) for leaf in leaves]
-    rows = jax.export.symbolic_shape("n")[0] if batch_size is None else batch_size
+    symbols = _symbols(inputs)
+    rows: Any = batch_size
+    if rows is None:
+        (rows,) = jax.export.symbolic_shape("n", scope=symbols[0].scope if symbols else None)
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), inputs)
     try:
-        exported = jax.export.export(jax.jit(program), platforms=list(platforms))(arrays, like)
+        with differentiation("autodiff") if symbols else nullcontext():
+            exported = jax.export.export(jax.jit(program), platforms=list(platforms))(arrays, like)
     except Exception as error:
         if batch_size is None:
             error.add_note(
                 "the batch size is a symbol here: batch_size= fixes it, and x.shape[0] allows it (not len(x))"
+            )
+        if symbols:
+            error.add_note(
+                f"so is {symbols[0]}: what has to be known of it is said in "
+                f'jax.export.symbolic_shape(..., constraints=["{symbols[0]} <= 1024"])'
             )
         raise
     try:
@@ -132,6 +152,14 @@ def export_model(
     entries: dict[str, Any] = {"readme": np.array(readme), "program": np.frombuffer(written, np.uint8)}
     with whole_file(path) as part, part.open("wb") as file:
         np.savez(file, **entries | {f"array{i}": array for i, array in enumerate(arrays)})
+
+
+def _symbols(inputs: Any) -> list[Any]:
+    """The sizes that are symbols, but for the first of each array."""
+    sizes = [size for leaf in jax.tree.leaves(inputs) for size in leaf.shape[1:] if jax.export.is_symbolic_dim(size)]
+    if taken := [size for size in sizes if re.search(r"\bn\b", str(size))]:
+        raise InputError(f"n is the number of examples in an exported model: the size {taken[0]} needs another symbol")
+    return sizes
 
 
 def _is_plain(dtype: Any) -> bool:
