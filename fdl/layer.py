@@ -110,8 +110,10 @@ class Layer:
     def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
         """The state with which `apply` takes a sequence piece by piece, each call going on where the last one ended.
 
-        Attention then keeps the keys and values of what it has seen, recurrent layers their state, and positions
-        count on, so that a model which only looks back gives for one token at a time what it gives for all at once.
+        Attention then keeps the keys and values of what it has seen, recurrent layers their state, causal convolutions
+        their last inputs, and positions count on. A model of these, and of layers that treat every position by itself,
+        gives for one token at a time what it gives for all at once. What looks at neighbours otherwise (a pool, a
+        convolution with a stride or padded behind) sees each piece by itself.
 
         Args:
             params, state: as for `apply`.

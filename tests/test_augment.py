@@ -199,6 +199,34 @@ def test_boxes_are_resized_by_interpolation():
                 np.testing.assert_allclose(one[i, j], bilinear(image, y, x), atol=1e-5)
 
 
+def test_boxes_of_class_ids_are_resized_to_the_nearest():
+    boxes = np.array([[0, 0, 9, 7], [2.5, 1.25, 4, 3.5], [-1, -2, 12, 11], [8, 6, 1, 1]], np.float32)
+    out = jax.jit(partial(crop_and_resize, size=(3, 4), method="nearest"))(IMAGES, boxes)
+    for image, (top, left, height, width), one in zip(IMAGES, boxes, out, strict=True):
+        y = np.floor(np.clip(top + (np.arange(3) + 0.5) * height / 3 - 0.5, 0, 8) + 0.5).astype(int)
+        x = np.floor(np.clip(left + (np.arange(4) + 0.5) * width / 4 - 0.5, 0, 6) + 0.5).astype(int)
+        np.testing.assert_array_equal(one, image[y][:, x])
+
+
+MOVING = {
+    "random_flip": random_flip,
+    "random_crop": random_crop,
+    "random_affine": partial(random_affine, max_degrees=40, max_shift=0.2, zoom=(0.5, 2), method="nearest"),
+    "random_resized_crop": partial(random_resized_crop, size=9, method="nearest"),
+}
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_a_mask_follows_its_images_whatever_their_dtypes(name):
+    ids = np.random.default_rng(1).integers(0, 4, (5, 9, 9, 1), dtype=np.uint8)
+    with jax.enable_x64(True):
+        move = jax.jit(MOVING[name])
+        moved = move(KEY, ids)
+        assert set(np.unique(moved)) <= {0, 1, 2, 3}
+        for dtype in (jnp.bfloat16, np.float32, np.float64):
+            np.testing.assert_array_equal(np.asarray(move(KEY, ids.astype(dtype)), np.uint8), moved)
+
+
 def test_areas_aspects_and_places_of_resized_crops():
     height, width, n = 60, 90, 2_000
     out = jax.jit(partial(random_resized_crop, size=2, area=(0.1, 0.9)))(KEY, ramps(n, height, width))

@@ -311,3 +311,74 @@ def test_folding_changes_no_output(net):
     assert jax.tree.map(jnp.shape, (new_params, new_state)) == jax.tree.map(jnp.shape, shapes)
     kept = isinstance(net, Serial) and isinstance(net.members[0][1], Concat)  # a norm of what is no linear layer
     assert bool(jax.tree.leaves(new_state)) == kept
+
+
+# ------------------------------------------------------------------------------------- over time, piece by piece
+
+CAUSAL = {
+    "conv": Conv(4, 3, dilation=2, padding=((4, 0),)),
+    "conv in groups": Conv(6, 2, groups=3, padding=((1, 0),)),
+    "depthwise": DepthwiseConv(3, multiplier=2, padding=((2, 0),)),
+    "separable": SeparableConv(4, 2, padding=((1, 0),)),
+    "with a norm": Serial(ConvNormRelu(4, 3, padding=((2, 0),)), Conv(2, 1)),
+    "stack": Repeat(Residual(Serial(Conv(3, 2, dilation=4, padding=((4, 0),)), Relu())), 3),
+    "low precision": Cast(Conv(4, 3, padding=((2, 0),)), "bfloat16"),
+}
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+@pytest.mark.parametrize("pieces", [(1,) * 9, (2, 6, 1)])
+def test_a_causal_convolution_gives_piece_by_piece_what_it_gives_for_all_at_once(name, pieces):
+    net, x = CAUSAL[name], jax.random.normal(KEY, (2, 9, 3))
+    params, state = net.init(KEY, x)
+    apply = jax.jit(net.apply)
+    stream, outputs, start = net.begin_stream(params, state, batch=2, length=9), [], 0
+    for size in pieces:
+        types = jax.tree.map(jnp.result_type, stream)
+        y, stream = apply(params, stream, x[:, start : start + size])
+        assert jax.tree.map(jnp.result_type, stream) == types
+        outputs.append(y)
+        start += size
+    np.testing.assert_allclose(
+        *(np.float32(y) for y in (jnp.concatenate(outputs, 1), apply(params, state, x)[0])), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_training_on_pieces_keeps_the_inputs_before_them_and_the_running_statistics():
+    net, x = ConvNormRelu(4, 3, padding=((2, 0),)), jax.random.normal(KEY, (2, 6, 3))
+    params, state = net.init(KEY, x)
+    stream = net.begin_stream(params, state, batch=2, length=6)
+    _, after = net.apply(params, stream, x, train=True)
+    np.testing.assert_array_equal(after["before"], x[:, -2:])
+    expected = net.apply(params, state, x, train=True)[1]
+    for name in ("mean", "var"):
+        np.testing.assert_allclose(after[name], expected[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv(4, 3),
+        Conv(4, 3, stride=2, padding=((2, 0),)),
+        Conv(4, 2, stride=2, padding="VALID_EXACT"),
+        Conv(4, 3, padding=((1, 0),)),
+        Conv(4, 1),
+    ],
+    ids=str,
+)
+def test_a_convolution_that_is_not_causal_carries_nothing(layer):
+    params, state = layer.init(KEY, jnp.ones((2, 8, 3)))
+    assert layer.begin_stream(params, state, 2, 8) == {}
+
+
+def test_images_are_no_stream():
+    layer = Conv(4, 3)
+    assert layer.begin_stream(*layer.init(KEY, jnp.ones((2, 8, 8, 3))), 2, 8) == {}
+
+
+def test_a_stream_of_other_sequences_is_refused():
+    layer = CAUSAL["conv"]
+    params, state = layer.init(KEY, jnp.ones((2, 8, 3)))
+    stream = layer.begin_stream(params, state, batch=3, length=8)
+    with pytest.raises(fdl.InputError, match=r"Conv began a stream of sequences \[3, T, 3\], and is given \[2, 1, 3\]"):
+        layer.apply(params, stream, jnp.ones((2, 1, 3)))

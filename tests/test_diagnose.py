@@ -13,7 +13,7 @@ from fdl import InputError
 from fdl.initializers import constant, normal, zeros
 from fdl.layers import Affine, BatchNorm, Cast, Dropout, Frozen, Relu, Repeat, Serial, Sigmoid, Softmax, relu
 from fdl.losses import l2, softmax_cross_entropy, squared_error
-from fdl.optim import adam, hyperparameters, momentum
+from fdl.optim import adam, hyperparameters, momentum, sgd
 from fdl.train import TrainState, diagnose, make_train_step, supervised
 from fdl.train.diagnosis import (
     Diagnosis,
@@ -310,6 +310,18 @@ def test_the_range_test_when_nothing_can_be_learnt():
     assert "the loss falls at no rate" in found.verdict
     assert math.isnan(found.suggestion)
     assert "the loss fell at none of 1e-06 to 1e+01" in str(found)
+
+
+def test_the_range_test_does_not_take_a_cheap_batch_for_a_fall():
+    scales = [1.0, *[10.0] * 7]  # the first batch costs a hundredth of the others
+    learnable = [(X, scale * REGRESSION[0][1]) for scale in scales]
+    net = Affine(2)
+    found = range_test(supervised(net, of_regression), adam, *start(net), learnable, KEY, chosen=1e-2)
+    assert found.ok
+    assert found.suggestion > 1e-2
+    still = range_test(supervised(net, of_regression), lambda _: sgd(1e-30), *start(net), learnable, KEY)
+    assert math.isnan(still.suggestion)
+    np.testing.assert_allclose(still.smooth, np.mean(still.losses[:8]), rtol=1e-6)
 
 
 def test_updates_over_weights():

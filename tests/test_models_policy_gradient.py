@@ -25,6 +25,19 @@ def test_returns_are_discounted_sums_that_end_with_their_episode():
     np.testing.assert_allclose(returns, expected[:6], rtol=1e-5, atol=1e-6)
 
 
+def test_rewards_and_what_follows_may_be_whole_numbers_and_the_discount_traced():
+    rewards, ended, after = jnp.ones((3, 2), jnp.int32), jnp.zeros((3, 2), bool), jnp.zeros(2, jnp.int32)
+    expected = [[1.75, 1.75], [1.5, 1.5], [1.0, 1.0]]
+    for kind in (jnp.int32, jnp.float32):
+        returns = discounted_returns(rewards.astype(kind), ended, after, discount=0.5)
+        assert returns.dtype == jnp.float32
+        np.testing.assert_allclose(returns, expected)
+    both = jax.vmap(lambda discount: discounted_returns(rewards, ended, after, discount=discount))
+    np.testing.assert_allclose(both(jnp.array([0.5, 0.0])), [expected, np.ones((3, 2))])
+    narrow = discounted_returns(rewards.astype(jnp.bfloat16), ended, after, discount=0.5)
+    assert narrow.dtype == jnp.bfloat16
+
+
 def test_the_gradient_is_that_of_the_expected_return():
     """In expectation over actions: of a policy with three actions, each of which has a return of its own."""
     scores, value, returns = jnp.array([0.3, -0.2, 0.5]), jnp.array(0.7), jnp.array([1.0, -2.0, 0.5])

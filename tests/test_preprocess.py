@@ -150,6 +150,8 @@ def test_zca_is_the_symmetric_root_and_keeps_the_shape():
         (lambda: fit_pca(X, 7), "components as a whole number from 1 to 6, the number of features, got 7"),
         (lambda: fit_pca(X, 0), "got 0"),
         (lambda: fit_pca(X, 1.5), "got 1.5"),
+        (lambda: fit_pca(np.array([[1.0, np.nan], [2.0, 3.0]])), "fit_pca needs data without NaN and infinity"),
+        (lambda: color_axes(np.full((1, 1, 3), np.nan)), "color_axes needs data without NaN and infinity"),
         (lambda: standardise(X, channel_moments(BYTES[..., :1])), r"ends in \[1\], .*got \[200, 3, 2\]"),
         (lambda: unstandardise(X[0], Moments(FITTED.mean, FITTED.mean)), r"ends in \[3, 2\], .*got \[3, 2\]"),
         (lambda: project(BYTES, FITTED), r"project expects examples of shape \[3, 2\], .*\[50, 4, 3, 2\]"),

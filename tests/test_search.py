@@ -313,6 +313,13 @@ def test_many_at_once_are_each_alone():
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
+def test_floats_of_numpy_are_floats():
+    configs = [CONFIGS[0] | {"rate": rate} for rate in np.logspace(-3, -2, 2, dtype=np.float32)]
+    assert alike(configs) == [configs]
+    runs = fit_many(make, configs, init_many(NET, make, configs, jax.random.key(0), X), BATCHES, epochs=1)
+    assert [len(run.history) for run in runs] == [1, 1]
+
+
 def test_keys_of_their_own_and_all_stopped():
     keys = jax.random.split(jax.random.key(1), 3)
     runs = init_many(NET, make, CONFIGS, keys, X)

@@ -9,6 +9,14 @@ that with a function of a key and a batch:
 
     supervised(net, loss, augment=on_images(augment))
     supervised(net, loss, augment=chain(on_images(augment), partial(mixup, classes=10)))
+
+Where the labels lie on the image, such as a mask of class ids, they have to move with it. A key draws the same for
+every batch of the same size and number, so both are given one, and what interpolates looks at the nearest class:
+
+    def augment(key, batch):
+        images, masks = batch  # [N, H, W, C], uint8 [N, H, W]
+        images = random_rotation(key, images)
+        return images, random_rotation(key, masks[..., None], method="nearest")[..., 0]
 """
 
 from collections.abc import Callable
@@ -63,6 +71,8 @@ def chain(*stages: Stage) -> Stage:
 
 def on_images(augment: Stage) -> Stage:
     """Makes a function of batches of one of images: labels stay as they are.
+
+    That is right for labels of whole images. A mask that lies on the image has to move with it: see the module's text.
 
     Args:
         augment: a function of (key, images).

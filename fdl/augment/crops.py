@@ -12,6 +12,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from fdl.augment.geometry import Method, check_method
 from fdl.augment.images import check_images, check_pair, check_random, like, numbers
 from fdl.counts import check_count, for_each_axis
 from fdl.errors import InputError
@@ -100,8 +101,8 @@ def random_crop(
     return crop(padded, jax.random.randint(key, (len(padded), 2), 0, free), (height, width))
 
 
-def crop_and_resize(images: jax.Array, boxes: jax.Array, size: Size) -> jax.Array:
-    """A box of each image, brought to one size by bilinear interpolation.
+def crop_and_resize(images: jax.Array, boxes: jax.Array, size: Size, *, method: Method = "bilinear") -> jax.Array:
+    """A box of each image, brought to one size by interpolation.
 
     Nothing is smoothed before it is sampled, as in `fdl.layers.resize`: a box much larger than the result loses what
     lies between the samples.
@@ -111,12 +112,14 @@ def crop_and_resize(images: jax.Array, boxes: jax.Array, size: Size) -> jax.Arra
         boxes: [N, 4], (top, left, height, width) of each box in pixels, fractions included. What lies beyond the
             image repeats its rim.
         size: of the result, one number or (height, width).
+        method: "bilinear" or "nearest"; the first with pixels that are class ids makes classes that are not there.
 
     Returns:
         [N, height, width, C], in the dtype of the images.
 
     Raises:
-        InputError: for what is no batch of images, for boxes of another shape, and for sizes below one.
+        InputError: for what is no batch of images, for boxes of another shape, for sizes below one, and for an
+            unknown method.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -126,18 +129,22 @@ def crop_and_resize(images: jax.Array, boxes: jax.Array, size: Size) -> jax.Arra
         [1.0, 2.0, 4.0, 5.0]
     """
     check_images("crop_and_resize", images)
+    check_method("crop_and_resize", method)
     out_height, out_width = for_each_axis("crop_and_resize", "size", size, axes=2)
     n, height, width, channels = jnp.shape(images)
     if jnp.shape(boxes) != (n, 4):
         raise InputError(f"crop_and_resize of {n} images expects boxes [{n}, 4], got {list(jnp.shape(boxes))}")
     x, boxes = numbers(images), jnp.asarray(boxes).astype(wide(images))
-    row, next_row, below = _samples(boxes[:, 0], boxes[:, 2], out_height, height)
-    column, next_column, beyond = _samples(boxes[:, 1], boxes[:, 3], out_width, width)
+    down = _samples(boxes[:, 0], boxes[:, 2], out_height, height)
+    right = _samples(boxes[:, 1], boxes[:, 3], out_width, width)
     pixels, first = x.reshape(-1, channels), jnp.arange(n).reshape(n, 1, 1) * (height * width)
 
     def look(row: jax.Array, column: jax.Array) -> jax.Array:
         return pixels.at[first + row[:, :, None] * width + column[:, None, :]].get(mode="promise_in_bounds")
 
+    if method == "nearest":
+        return like(look(*(jnp.floor(place + 0.5).astype(jnp.int32) for place in (down, right))), images)
+    (row, next_row, below), (column, next_column, beyond) = _between(down, height), _between(right, width)
     below, beyond = below[:, :, None, None], beyond[:, None, :, None]
     upper = (1 - beyond) * look(row, column) + beyond * look(row, next_column)
     lower = (1 - beyond) * look(next_row, column) + beyond * look(next_row, next_column)
@@ -151,6 +158,7 @@ def random_resized_crop(
     *,
     area: Sequence[float] = (0.08, 1.0),
     aspect: Sequence[float] = (3 / 4, 4 / 3),
+    method: Method = "bilinear",
 ) -> jax.Array:
     """A box of random area, aspect ratio and place in each image, brought to one size.
 
@@ -163,6 +171,7 @@ def random_resized_crop(
         size: of the result, one number or (height, width).
         area: the range of the box's area, as a fraction of the image's.
         aspect: the range of the box's width over its height.
+        method: as for `crop_and_resize`.
 
     Returns:
         [N, height, width, C], in the dtype of the images.
@@ -182,12 +191,12 @@ def random_resized_crop(
     check_random("random_resized_crop", key, images)
     check_pair("random_resized_crop", "area", 0, area, 1)
     check_pair("random_resized_crop", "aspect", 0, aspect)
-    return crop_and_resize(images, _random_boxes(key, images, area, aspect), size)
+    return crop_and_resize(images, _random_boxes(key, images, area, aspect), size, method=method)
 
 
 def _random_boxes(key: jax.Array, images: jax.Array, area: Sequence[float], aspect: Sequence[float]) -> jax.Array:
     n, height, width, _ = jnp.shape(images)
-    share, ratio, top, left = jax.random.uniform(key, (4, n), wide(images))
+    share, ratio, top, left = jax.random.uniform(key, (4, n), jnp.float32)  # the same for a mask of another dtype
     pixels = (area[0] + share * (area[1] - area[0])) * (height * width)
     # sqrt(pixels / r) <= height and sqrt(pixels r) <= width
     lowest, highest = jnp.log(pixels / height**2), jnp.log(width**2 / pixels)
@@ -197,10 +206,14 @@ def _random_boxes(key: jax.Array, images: jax.Array, area: Sequence[float], aspe
     return jnp.stack([top * (height - h), left * (width - w), h, w], 1)
 
 
-def _samples(start: jax.Array, length: jax.Array, out: int, size: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """For each place of the result: the pixel before it, the next one, and the share of that, each [N, out]."""
+def _samples(start: jax.Array, length: jax.Array, out: int, size: int) -> jax.Array:
+    """For each place of the result, where it is between the pixels: [N, out]."""
     place = start[:, None] + (jnp.arange(out, dtype=start.dtype) + 0.5) * (length / out)[:, None] - 0.5
-    place = jnp.clip(place, 0, size - 1)
+    return jnp.clip(place, 0, size - 1)
+
+
+def _between(place: jax.Array, size: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The pixel before each place, the next one, and the share of that."""
     before = jnp.floor(place)
     index = before.astype(jnp.int32)
     return index, jnp.minimum(index + 1, size - 1), place - before

@@ -46,8 +46,7 @@ def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear",
         [[2.0, 0.0], [4.0, 0.0]]
     """
     check_images("warp", images)
-    if method not in ("bilinear", "nearest"):
-        raise InputError(f'warp interpolates by "bilinear" or "nearest", got {method!r}')
+    check_method("warp", method)
     n, height, width, channels = jnp.shape(images)
     if jnp.shape(matrices) not in ((2, 3), (n, 2, 3)):
         raise InputError(
@@ -154,6 +153,22 @@ def shear(images: jax.Array, slopes: Any, *, method: Method = "bilinear", fill: 
         method=method,
         fill=fill,
     )
+
+
+def check_method(who: str, method: str) -> None:
+    """Refuses other ways to look between pixels than the two that there are.
+
+    Raises:
+        InputError: with what came.
+
+    Example:
+        >>> check_method("warp", "bicubic")
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: warp interpolates by "bilinear" or "nearest", got 'bicubic'
+    """
+    if method not in ("bilinear", "nearest"):
+        raise InputError(f'{who} interpolates by "bilinear" or "nearest", got {method!r}')
 
 
 def _each(who: str, name: str, value: Any, images: jax.Array, *size: int) -> jax.Array:

@@ -6,13 +6,13 @@ translation, a shear and a zoom at once, and the others are what it does with on
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from fdl.augment.geometry import Method, matrices_of, product, rotation, shearing, warp
 from fdl.augment.images import check_pair, check_random, check_range
-from fdl.rule import wide
 
 
 def random_rotation(
@@ -137,11 +137,11 @@ def random_affine(
     least, most = check_pair("random_affine", "zoom", 0, zoom)
     n, height, width, _ = jnp.shape(images)
     turn, move, tilt, size = jax.random.split(key, 4)
-    dtype = wide(images)
-    angle = jax.random.uniform(turn, (n,), dtype, -1, 1) * math.radians(max_degrees)
-    shift = jax.random.uniform(move, (n, 2), dtype, -1, 1) * max_shift * jnp.array([height, width], dtype)
-    slopes = jax.random.uniform(tilt, (n, 2), dtype, -1, 1) * max_slope
-    factor = jnp.exp(jax.random.uniform(size, (n,), dtype) * math.log(most / least) + math.log(least))
+    draw = partial(jax.random.uniform, dtype=jnp.float32)  # whatever the images are: a mask of another dtype follows
+    angle = draw(turn, (n,), minval=-1, maxval=1) * math.radians(max_degrees)
+    shift = draw(move, (n, 2), minval=-1, maxval=1) * max_shift * jnp.array([height, width], jnp.float32)
+    slopes = draw(tilt, (n, 2), minval=-1, maxval=1) * max_slope
+    factor = jnp.exp(draw(size, (n,)) * math.log(most / least) + math.log(least))
     # Backwards: what came last is undone first.
     a = product(shearing(slopes), rotation(angle)) / factor[:, None, None]
     return warp(images, matrices_of(a, -(a * shift[:, None, :]).sum(-1)), method=method, fill=fill)

@@ -48,7 +48,8 @@ def fit_pca(data: Any, components: int | None = None) -> PCA:
         A `PCA`, in float32 or, where JAX has that switched on, float64. An axis' largest entry is positive.
 
     Raises:
-        InputError: for data without any example, and for a number of components outside its range.
+        InputError: for data without any example, for NaN and infinity in it, and for a number of components outside
+            its range.
 
     Example:
         >>> import numpy as np
@@ -62,7 +63,7 @@ def fit_pca(data: Any, components: int | None = None) -> PCA:
     features = len(covariance)
     components = features if components is None else components
     check_count("fit_pca", "components", components, most=features, of="the number of features")
-    variances, axes = _eigen(covariance)
+    variances, axes = _eigen("fit_pca", covariance)
     return PCA(
         jnp.asarray(mean.reshape(data.shape[1:])),
         jnp.asarray(axes[:components]),
@@ -83,7 +84,7 @@ def color_axes(images: Any) -> jax.Array:
         [C, C], one axis in each row, the longest first.
 
     Raises:
-        InputError: for data without any example, and for what is no images.
+        InputError: for data without any example, for NaN and infinity in it, and for what is no images.
 
     Example:
         >>> import numpy as np
@@ -94,7 +95,7 @@ def color_axes(images: Any) -> jax.Array:
     check_numbers("color_axes", images)
     if images.ndim < 2:
         raise InputError(f"color_axes expects images [N, ..., C], got {list(images.shape)}")
-    variances, axes = _eigen(_covariance(images, each=images.ndim - 1)[1])
+    variances, axes = _eigen("color_axes", _covariance(images, each=images.ndim - 1)[1])
     white = 255 if images.dtype == np.uint8 else 1
     return jnp.asarray(np.sqrt(variances)[:, None] * axes / white)
 
@@ -155,8 +156,10 @@ def _covariance(data: Any, each: int) -> tuple[np.ndarray, np.ndarray]:
     return centre + offset, products / n - np.outer(offset, offset)
 
 
-def _eigen(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _eigen(who: str, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Variances [D] and axes [D, D], in rows, the largest variance first; signs such that they are always the same."""
+    if not np.isfinite(covariance).all():
+        raise InputError(f"{who} needs data without NaN and infinity: data_report says where they are")
     variances, vectors = np.linalg.eigh(covariance)
     axes = vectors.T[::-1]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(1, keepdims=True), 1)

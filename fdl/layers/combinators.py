@@ -16,7 +16,8 @@ from fdl.wiring import Combinator, Net
 class Serial(Combinator):
     """Applies layers one after the other; the first one gets all inputs.
 
-    A tuple that a layer returns is given to the next one as several inputs.
+    A tuple that a layer returns is given to the next one as several inputs. What the first one was given besides, such
+    as the lengths of sequences, the others do not see: layers over sequences are put on top of each other by `Stacked`.
 
     Layers given by position are called by their kind and number (``affine1``, ``relu1``, ``affine2``),
     those given by keyword, which come after them, by that name.

@@ -34,6 +34,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, fans, he_normal, zeros
 from fdl.layer import Layer, Tree
+from fdl.layers.causal import begun, continued
 from fdl.layers.checks import check_initializers, weights_of
 from fdl.layers.conv_arguments import DIMENSION_NUMBERS, check_conv, check_groups, init_weights
 from fdl.layers.conv_forms import convolve, input_gradient, weight_gradient
@@ -132,6 +133,9 @@ def _(residuals, dy, *, stride, padding, dilation, groups):
 class Conv(Layer):
     """A convolution with parameters ``w`` [*kernel, in / groups, channels] and ``b`` [channels].
 
+    Over time, padding that is all in front, ``padding=((4, 0),)`` for three taps with a dilation of 2, makes it causal.
+    Such a layer goes on from piece to piece after `begin_stream`; any other sees each piece by itself.
+
     Args:
         channels: how many outputs; the number of inputs is read off x at init.
         kernel: taps on each axis; one number for all axes of x, or one for each.
@@ -173,8 +177,13 @@ class Conv(Layer):
         return init_weights(self, key, shape, fans(shape, stride=laid.stride, groups=self.groups)), {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        choices: Tree = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
-        return conv(x, *weights_of(self, params), **choices), state
+        x, padding, state = continued(self, state, x)
+        choices: Tree = {name: getattr(self, name) for name in ("stride", "dilation", "groups")}
+        return conv(x, *weights_of(self, params), padding=padding, **choices), state
+
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        *kernel, ins, _ = params["w"].shape
+        return begun(self, tuple(kernel), ins * self.groups, batch, params["w"].dtype)
 
     def receptive_window(self, *inputs: Any) -> tuple[tuple[int, int, int], ...]:
         return seen(self._windows(*inputs))
@@ -227,6 +236,10 @@ class DepthwiseConv(Layer):
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         return self._of(x).apply(params, state, x)
+
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        *kernel, _, outs = params["w"].shape
+        return begun(self, tuple(kernel), outs // self.multiplier, batch, params["w"].dtype)
 
     def receptive_window(self, *inputs: Any) -> tuple[tuple[int, int, int], ...]:
         return self._of(*inputs).receptive_window(*inputs)

@@ -27,6 +27,7 @@ from fdl.initializers import Initializer, he_normal
 from fdl.layer import Layer, Tree
 from fdl.layers.activation import relu
 from fdl.layers.batch_norm import BatchNorm, batch_norm, batch_norm_inference
+from fdl.layers.causal import continued
 from fdl.layers.conv import Conv, conv
 from fdl.rule import rule
 from fdl.windows import Padding
@@ -157,11 +158,15 @@ class ConvNormRelu(Layer):
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         w, gamma, beta = params["w"], params["gamma"], params["beta"]
         if not train:
-            z, _ = self.conv.apply({"w": w}, {}, x)
+            z, state = self.conv.apply({"w": w}, state, x)
             return relu(batch_norm_inference(z, gamma, beta, state["mean"], state["var"], eps=self.eps)), state
-        choices: Tree = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
-        y, mean, var = conv_norm_relu(x, w, gamma, beta, eps=self.eps, **choices)
-        return y, self.norm.averaged("ConvNormRelu", state, y, mean, var)
+        x, padding, state = continued(self, state, x)
+        choices: Tree = {name: getattr(self, name) for name in ("stride", "dilation", "groups")}
+        y, mean, var = conv_norm_relu(x, w, gamma, beta, eps=self.eps, padding=padding, **choices)
+        return y, state | self.norm.averaged("ConvNormRelu", state, y, mean, var)
+
+    def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
+        return state | self.conv.begin_stream(params, state, batch, length)
 
     def receptive_window(self, *inputs: Any) -> tuple[tuple[int, int, int], ...]:
         return self.conv.receptive_window(*inputs)

@@ -86,7 +86,7 @@ def discounted_returns(rewards: jax.Array, ended: jax.Array, after: jax.Array, *
         discount: how much a reward counts one step earlier, from 0 to 1.
 
     Returns:
-        R [T, ...].
+        R [T, ...], floats.
 
     Raises:
         InputError: for a discount outside [0, 1], and for arrays that do not fit together.
@@ -98,7 +98,7 @@ def discounted_returns(rewards: jax.Array, ended: jax.Array, after: jax.Array, *
         >>> discounted_returns(rewards, ended, jnp.array(10.0), discount=0.5).tolist()
         [1.5, 1.0, 4.0, 6.0]
     """
-    if not 0 <= discount <= 1:
+    if not isinstance(discount, jax.core.Tracer) and not 0 <= discount <= 1:
         raise InputError(f"discounted_returns needs a discount from 0 to 1, got {discount}")
     if rewards.shape != ended.shape or rewards.shape[1:] != jnp.shape(after):
         raise InputError(
@@ -111,6 +111,7 @@ def discounted_returns(rewards: jax.Array, ended: jax.Array, after: jax.Array, *
         now = reward + discount * jnp.where(is_last, 0, later)
         return now, now
 
+    after = jnp.asarray(after, jnp.result_type(rewards, after, discount, float))  # rewards and zeros may be counted
     return jax.lax.scan(earlier, after, (rewards, ended), reverse=True)[1]
 
 

@@ -67,7 +67,7 @@ def minimize(
         params: a pytree of float32 or float64 arrays.
         args: arrays, or pytrees of them, that f needs besides.
         method: a method, such as ``lbfgs(memory=20)``, or the name of one with its defaults.
-        tolerance: the largest |df/dw| that counts as zero.
+        tolerance: the largest |df/dw| that counts as zero, in the unit of f over that of w.
         step_tolerance: the length of a step, relative to that of the parameters, below which there is no point in
             going on; one rounding of their dtype by default.
         max_iterations: how many steps are taken at most.
@@ -115,7 +115,9 @@ def least_squares(
         params: a pytree of float32 or float64 arrays.
         args: arrays, or pytrees of them, that residual needs besides.
         method: a method, such as ``levenberg(damping=1.0)``, or the name of one with its defaults.
-        tolerance: the largest |df/dw| that counts as zero, for f = 1/2 sum r^2.
+        tolerance: the largest |df/dw| that counts as zero, for f = 1/2 sum r^2. It has units, unlike the methods: of
+            residuals far below one, such as currents in amperes, the default is met long before the minimum. Bring
+            them to numbers around one, or let ``tolerance=0`` go on until steps are lost in rounding.
         step_tolerance: as for `minimize`. A Levenberg-Marquardt step that is this small and still not worth
             taking ends it as well.
         max_iterations: how many steps are tried at most.

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -33,7 +34,7 @@ class RangeTest(Finding):
 
     Attributes:
         rates, losses: of each step that was taken.
-        smooth: the running mean of the losses.
+        smooth: the mean loss at the start, and from there the running mean of how far each batch is from its own.
         suggestion: the rate at which half of the fall of that is done; NaN when it did not fall.
         limit: the rate at which it had come to its lowest.
         chosen: the rate that was to be judged; NaN if none was given.
@@ -110,8 +111,9 @@ def range_test(
 
     run = short_run(objective, make_optimizer(schedule), params, state, batches, key, steps=steps)
     rates = low * np.exp(growth * np.arange(len(run.losses)))
-    smooth = _smoothed(run.losses)
-    start = np.mean(smooth[: 1 + len(smooth) // 10])  # single batches differ
+    first = _losses_of(objective, params, state, batches[:steps], key)
+    start = np.mean(first)
+    smooth = start + _smoothed(run.losses - np.resize(first, len(run.losses)))  # the batches come in turn
     fall = (start - smooth) / abs(start) if np.isfinite(start) and start else np.zeros(1)
     done = fall / np.nanmax(fall) if np.nanmax(fall) > _FALL else np.zeros(1)
     suggestion, limit = (float(rates[np.argmax(done >= part)]) if done.any() else math.nan for part in (0.5, 0.98))
@@ -121,11 +123,21 @@ def range_test(
     return RangeTest(_verdict(rate, suggestion, limit), **of_steps, suggestion=suggestion, limit=limit, chosen=rate)
 
 
-def _smoothed(losses: np.ndarray) -> np.ndarray:
+def _losses_of(objective: Objective, params: Any, state: Any, batches: Sequence[Any], key: Any) -> np.ndarray:
+    """What each batch costs now, with the same draws as in the step of a `short_run` that first sees it."""
+
+    @jax.jit
+    def loss_of(params: Any, state: Any, batch: Any, i: Any) -> jax.Array:
+        return objective(params, state, batch, None if key is None else jax.random.fold_in(key, i))[0]
+
+    return np.array([float(loss_of(params, state, batch, i)) for i, batch in enumerate(batches)])
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
     """The running mean, without the weight of the zeros that it would start from."""
     means, mean = [], 0.0
-    for count, loss in enumerate(losses, start=1):
-        mean = _MEMORY * mean + (1 - _MEMORY) * loss
+    for count, value in enumerate(values, start=1):
+        mean = _MEMORY * mean + (1 - _MEMORY) * value
         means.append(mean / (1 - _MEMORY**count))
     return np.array(means)
 

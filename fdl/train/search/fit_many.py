@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.data import Position
 from fdl.errors import InputError
@@ -160,7 +161,7 @@ def alike(configs: Iterable[Config]) -> list[list[Config]]:
     """
     groups: dict[str, list[Config]] = {}
     for config in configs:
-        rest = sorted((name, None if isinstance(value, float) else value) for name, value in config.items())
+        rest = sorted((name, None if _is_float(value) else value) for name, value in config.items())
         groups.setdefault(repr(rest), []).append(config)
     return list(groups.values())
 
@@ -212,7 +213,7 @@ def _split(configs: Sequence[Config]) -> tuple[Values, dict[str, jax.Array]]:
         if len(set(map(repr, values))) == 1:
             _check_fixed(name, values[0])
             same.append((name, values[0]))
-        elif all(isinstance(value, float) for value in values):
+        elif all(map(_is_float, values)):
             differing[name] = jnp.array(values, jnp.result_type(float))
         else:
             raise InputError(
@@ -220,6 +221,10 @@ def _split(configs: Sequence[Config]) -> tuple[Values, dict[str, jax.Array]]:
                 "`alike` sorts them into groups that can be"
             )
     return tuple(same), differing
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, float | np.floating)  # of which NumPy's float32 is no float of Python's
 
 
 def _check_fixed(name: str, value: Any) -> None:
