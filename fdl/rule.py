@@ -86,6 +86,7 @@ class Rule(Generic[P, R]):
         self._arrays = tuple(name for name in self._signature.parameters if name not in self.static)
         self._single = frozenset(name for name in self._arrays if _is_one_array(self._signature.parameters[name]))
         self._parts: dict[str, Callable[..., Any]] = {}
+        self._as_it_is = self
         if unknown := self.static - set(self._signature.parameters):
             raise TypeError(f"{self.__name__} has no argument called {', '.join(sorted(unknown))}")
 
@@ -112,13 +113,16 @@ class Rule(Generic[P, R]):
     def _add(self, name: str, part: Callable[..., Any], same_arguments: bool = False) -> Callable[..., Any]:
         if same_arguments and set(inspect.signature(part).parameters) != set(self._signature.parameters):
             raise TypeError(f"{self.__name__}.{name} must take the arguments {self._signature}")
-        self._parts[name] = part
+        self._parts = self._parts | {name: part}
+        # What JAX has compiled for the parts before is kept under the rule as it was, and not found for this one.
+        self._as_it_is = self.replace()
         return part
 
     def replace(self, **parts: Callable[..., Any]) -> "Rule[P, R]":
         """The same rule with another forward, backward or validate part."""
         other = copy.copy(self)
         other._parts = self._parts | parts
+        other._as_it_is = other
         return other
 
     def part(self, name: Literal["forward", "backward", "validate"]) -> Callable[..., Any]:
@@ -163,7 +167,7 @@ class Rule(Generic[P, R]):
         values = _vary_together(values)
         call = _differentiable if _is_recorded(values) else _compiled
         with _explaining(self):
-            return call(self, tuple(choices.items()), *values)
+            return call(self._as_it_is, tuple(choices.items()), *values)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # Binding like a function makes it one to help(), doctest and the documentation as well.

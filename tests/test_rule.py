@@ -197,6 +197,25 @@ def test_what_apply_returns_is_no_array():
         softmax_cross_entropy((jnp.ones((2, 3)), {}), jnp.zeros(2, jnp.int32))
 
 
+def test_another_backward_part_is_used_from_then_on():
+    cube = fdl.rule(lambda x: x**3)
+    cube.forward(lambda x: (x**3, x))
+    cube.backward(lambda x, dy: (2 * x**2 * dy,))
+    other = cube.replace(backward=lambda x, dy: (7 * dy,))
+    slopes = [jax.grad(cube)(2.0)]
+    cube.backward(lambda x, dy: (3 * x**2 * dy,))
+    slopes += [jax.grad(cube)(2.0), jax.grad(other)(2.0)]
+    assert slopes == [8, 12, 7]
+
+
+def test_another_forward_part_is_used_from_then_on():
+    half = fdl.rule(lambda x: x / 2)
+    half.forward(lambda x: (x / 3, None))
+    values = [half(6.0)]
+    half.forward(lambda x: (x / 2, None))
+    assert [*values, half(6.0)] == [2, 3]
+
+
 def test_another_word_than_rules_or_autodiff_is_refused():
     with pytest.raises(fdl.InputError, match="'forward'"):
         fdl.differentiation("forward")
