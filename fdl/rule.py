@@ -86,6 +86,7 @@ class Rule(Generic[P, R]):
         self._arrays = tuple(name for name in self._signature.parameters if name not in self.static)
         self._single = frozenset(name for name in self._arrays if _is_one_array(self._signature.parameters[name]))
         self._parts: dict[str, Callable[..., Any]] = {}
+        self._as_it_is = self
         if unknown := self.static - set(self._signature.parameters):
             raise TypeError(f"{self.__name__} has no argument called {', '.join(sorted(unknown))}")
 
@@ -112,13 +113,16 @@ class Rule(Generic[P, R]):
     def _add(self, name: str, part: Callable[..., Any], same_arguments: bool = False) -> Callable[..., Any]:
         if same_arguments and set(inspect.signature(part).parameters) != set(self._signature.parameters):
             raise TypeError(f"{self.__name__}.{name} must take the arguments {self._signature}")
-        self._parts[name] = part
+        self._parts = self._parts | {name: part}
+        # What JAX has compiled for the parts before is kept under the rule as it was, and not found for this one.
+        self._as_it_is = self.replace()
         return part
 
     def replace(self, **parts: Callable[..., Any]) -> "Rule[P, R]":
         """The same rule with another forward, backward or validate part."""
         other = copy.copy(self)
         other._parts = self._parts | parts
+        other._as_it_is = other
         return other
 
     def part(self, name: Literal["forward", "backward", "validate"]) -> Callable[..., Any]:
@@ -158,12 +162,15 @@ class Rule(Generic[P, R]):
         if "validate" in self._parts:
             self._parts["validate"](**arrays, **choices)
         values = _as_arrays(tuple(arrays.values()))
+        if jax.config.jax_numpy_dtype_promotion == "strict":  # type: ignore[attr-defined]
+            _check_one_dtype(values)
         if _mode.value == "autodiff":
-            return self.reference(**self._named(values), **choices)  # type: ignore[call-arg]
+            with _mixing():
+                return self.reference(**self._named(values), **choices)  # type: ignore[call-arg]
         values = _vary_together(values)
         call = _differentiable if _is_recorded(values) else _compiled
-        with _explaining(self):
-            return call(self, tuple(choices.items()), *values)
+        with _explaining(self, values):
+            return call(self._as_it_is, tuple(choices.items()), *values)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # Binding like a function makes it one to help(), doctest and the documentation as well.
@@ -220,7 +227,25 @@ def _compiled(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arr
 
 
 @contextlib.contextmanager
-def _explaining(a_rule: Rule[..., Any]) -> Iterator[None]:
+def _mixing() -> Iterator[None]:
+    """Lets the parts of rules broadcast, and mix float32 with narrower floats, whatever JAX is set to refuse elsewhere.
+
+    They do both on purpose. What JAX's settings against it say of the arguments of a rule is told by its own checks of
+    shapes, and by `_check_one_dtype`.
+    """
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def _check_one_dtype(arrays: tuple[Any, ...]) -> None:
+    """Raises JAX's own error where it promotes nothing, and the arguments are floats of several dtypes."""
+    floats = [a for a in arrays if isinstance(a, jax.Array) and jnp.issubdtype(a.dtype, jnp.floating)]
+    if floats:
+        jnp.result_type(*floats)
+
+
+@contextlib.contextmanager
+def _explaining(a_rule: Rule[..., Any], arrays: Any) -> Iterator[None]:
     """Adds to JAX's own errors what can be done about them here."""
     try:
         yield
@@ -230,12 +255,17 @@ def _explaining(a_rule: Rule[..., Any]) -> Iterator[None]:
                 f"{a_rule.__name__} is a rule, which has a gradient of its own and no forward mode: "
                 'with fdl.differentiation("autodiff"): ... differentiates it as JAX would'
             )
-        if type(error).__name__ == "ShardingTypeError":
+        if type(error).__name__ == "ShardingTypeError" or any(map(_is_explicit, jax.tree.leaves(arrays))):
             error.add_note(
                 f"{a_rule.__name__} leaves it to XLA how arrays are spread over devices: make the mesh with "
                 "axis_types=(jax.sharding.AxisType.Auto,) for each axis, or call it in jax.shard_map"
             )
         raise
+
+
+def _is_explicit(array: Any) -> bool:
+    """Whether how an array is spread over devices is part of its type, as on the meshes that JAX makes by default."""
+    return any(kind == jax.sharding.AxisType.Explicit for kind in jax.typeof(array).sharding.mesh.axis_types)
 
 
 def _is_one_array(parameter: inspect.Parameter) -> bool:
@@ -258,7 +288,7 @@ def _is_recorded(arrays: Any) -> bool:
 
 
 def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
-    with differentiation("autodiff"):
+    with differentiation("autodiff"), _mixing():
         pair = a_rule.part("forward")(**a_rule._named(arrays), **dict(choices))
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise TypeError(f"{a_rule.__name__}.forward must return a pair (value, what to remember)")
@@ -268,7 +298,7 @@ def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arra
 
 def _backward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], residuals: Any, dy: Any) -> Any:
     remembered, types = _as_arrays(residuals)  # JAX hands scalar constants over as Python numbers
-    with differentiation("autodiff"), _explaining(a_rule):
+    with differentiation("autodiff"), _mixing(), _explaining(a_rule, (remembered, dy)):
         gradients = a_rule.part("backward")(remembered, dy, **dict(choices))
     if not isinstance(gradients, tuple) or len(gradients) != len(a_rule._arrays):
         raise TypeError(f"{a_rule.__name__}.backward must return a tuple of gradients for {a_rule._arrays}")
@@ -327,7 +357,9 @@ def wide(*arrays: Any) -> jnp.dtype:
         >>> wide(jnp.ones(3, jnp.bfloat16)).name
         'float32'
     """
-    return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+    common = jnp.result_type(*arrays)
+    with _mixing():
+        return jnp.promote_types(common, jnp.float32)
 
 
 def _is_hashable(value: Any) -> bool:

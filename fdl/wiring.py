@@ -48,7 +48,8 @@ class Combinator(Layer):
         def look(key: jax.Array, *inputs: Any) -> None:
             self._look(seen, key, *inputs)
 
-        jax.eval_shape(look, key, *inputs)
+        with jax.debug_key_reuse(False):  # a child's init and its apply are given one key, and draw nothing
+            jax.eval_shape(look, key, *inputs)
         return self._make(seen, key)
 
     def _look(self, seen: Seen, key: Any, *inputs: Any) -> tuple[Any, Tree, Tree]:

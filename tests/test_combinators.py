@@ -139,6 +139,13 @@ def test_cast_leaves_ids_alone():
     assert layer.apply(params, state, jnp.array([1, 4]))[0].dtype == jnp.bfloat16
 
 
+def test_a_network_in_narrow_floats_trains_where_jax_is_set_to_promote_nothing():
+    net, x = Cast(Serial(Affine(4), BatchNorm(), Affine(2)), "bfloat16"), jnp.ones((3, 5))
+    with jax.numpy_dtype_promotion("strict"):
+        params, state = net.init(KEY, x)
+        assert net.apply(params, state, x, train=True)[0].dtype == jnp.bfloat16
+
+
 def test_frozen_is_as_in_evaluation_and_gets_no_gradient():
     plain, layer = Serial(BLOCK, Affine(2)), Serial(Frozen(BLOCK), Affine(2))
     params, state = plain.init(KEY, X)

@@ -64,6 +64,25 @@ def test_a_network_is_a_layer_like_any_other(row):
     assert params == {f"{row.net.name}1": expected}
 
 
+@pytest.mark.parametrize("row", params_of(SMALL))
+def test_networks_run_where_jax_is_set_to_be_strict(row):
+    with jax.enable_x64(True):
+        inputs = jax.eval_shape(lambda: row.batch(KEY)[0])
+    inputs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)), inputs)
+
+    def gradient(key, inputs):
+        params, state = row.net.init(jax.random.fold_in(key, 0), *inputs)
+
+        def total(params):
+            output, _ = row.net.apply(params, state, *inputs, key=jax.random.fold_in(key, 1), train=True)
+            return sum(jnp.sum(y) for y in jax.tree.leaves(output) if jnp.issubdtype(y.dtype, jnp.floating))
+
+        return jax.grad(total)(params)
+
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.debug_key_reuse(True):
+        jax.eval_shape(gradient, KEY, inputs)
+
+
 @pytest.mark.parametrize("row", params_of(REFUSED))
 def test_what_is_refused(row):
     with pytest.raises(InputError, match=row.message):

@@ -125,6 +125,14 @@ class TestMaxNorm:
         assert_close(jax.tree.map(lambda a: a[-1], along), expected)
 
 
+@pytest.mark.parametrize("opt", [optim.chain(optim.sgd(0.5), optim.max_norm(1.0)), optim.scale_loss(optim.sgd(0.5))])
+def test_updates_are_the_same_where_jax_is_set_to_be_strict(opt):
+    w = jnp.array([[3.0, 0.3], [4.0, 0.4]])
+    expected, _ = opt.update(w, opt.init(w), w)
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        assert_close(opt.update(w, opt.init(w), w)[0], expected)
+
+
 class TestCombinations:
     def test_a_chain_is_one_after_another(self):
         first, second = optim.clip_by_value(0.2), optim.momentum(0.1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fdl
-from fdl.layers import affine, dropout, embedding, layer_norm, leaky_relu, relu
+from fdl.layers import affine, attention, avg_pool, dropout, embedding, layer_norm, leaky_relu, relu
 from fdl.losses import dice, l2, softmax_cross_entropy, squared_error
 
 
@@ -195,6 +195,55 @@ def test_errors_of_jax_come_with_what_helps():
 def test_what_apply_returns_is_no_array():
     with pytest.raises(fdl.InputError, match="softmax_cross_entropy expects logits as an array, got a tuple of 2"):
         softmax_cross_entropy((jnp.ones((2, 3)), {}), jnp.zeros(2, jnp.int32))
+
+
+def test_a_mesh_that_jax_makes_by_default_is_named_whatever_goes_wrong_on_it():
+    mesh = jax.make_mesh((8,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
+    x = jax.device_put(jnp.ones((8, 4, 4, 2)), jax.sharding.NamedSharding(mesh, jax.P("d")))
+    with jax.set_mesh(mesh), pytest.raises(TypeError, match="cond branches") as caught:
+        jax.jit(lambda x: avg_pool(x, 3, stride=2, padding="SAME"))(x)
+    assert any("avg_pool leaves it to XLA" in note and "AxisType.Auto" in note for note in caught.value.__notes__)
+
+
+def test_another_backward_part_is_used_from_then_on():
+    cube = fdl.rule(lambda x: x**3)
+    cube.forward(lambda x: (x**3, x))
+    cube.backward(lambda x, dy: (2 * x**2 * dy,))
+    other = cube.replace(backward=lambda x, dy: (7 * dy,))
+    slopes = [jax.grad(cube)(2.0)]
+    cube.backward(lambda x, dy: (3 * x**2 * dy,))
+    slopes += [jax.grad(cube)(2.0), jax.grad(other)(2.0)]
+    assert slopes == [8, 12, 7]
+
+
+def test_another_forward_part_is_used_from_then_on():
+    half = fdl.rule(lambda x: x / 2)
+    half.forward(lambda x: (x / 3, None))
+    values = [half(6.0)]
+    half.forward(lambda x: (x / 2, None))
+    assert [*values, half(6.0)] == [2, 3]
+
+
+@pytest.mark.parametrize("how", ["rules", "autodiff"])
+def test_rules_broadcast_and_mix_floats_inside_where_jax_is_set_to_refuse_both(how):
+    x, gamma = jnp.ones((2, 3), jnp.bfloat16), jnp.ones(3, jnp.bfloat16)
+
+    def loss(x, gamma):
+        return softmax_cross_entropy(layer_norm(x, gamma, gamma), jnp.array([0, 2]))[0]
+
+    expected = jax.grad(loss)(x, gamma)
+    with fdl.differentiation(how), jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        for gradient in (jax.grad(loss), jax.jit(jax.grad(loss))):
+            np.testing.assert_allclose(*(a.astype(jnp.float32) for a in (gradient(x, gamma), expected)), atol=1e-2)
+
+
+def test_arguments_of_several_dtypes_are_refused_where_jax_is_set_to_promote_nothing():
+    q = jnp.ones((1, 2, 1, 4))
+    with jax.numpy_dtype_promotion("strict"):
+        attention(q, q, q, causal=True)
+        embedding(jnp.array([0]), q[0, :, 0])
+        with pytest.raises(jax.dtypes.TypePromotionError, match="strict"):
+            attention(q.astype(jnp.bfloat16), q, q)
 
 
 def test_another_word_than_rules_or_autodiff_is_refused():

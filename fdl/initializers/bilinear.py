@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from fdl.initializers.initializer import Shape, initializer
@@ -32,6 +33,6 @@ def bilinear(key: jax.Array, shape: Shape, dtype: DTypeLike) -> jax.Array:
         [[0.5, 0.0], [0.0, 0.5]]
     """
     *kernel, inputs, outputs = shape
-    tents = [1 - abs(jnp.arange(k) - (k - 1) / 2) / math.ceil(k / 2) for k in kernel]
-    window = math.prod(jnp.meshgrid(*tents, indexing="ij"), start=jnp.ones(()))
-    return (window[..., None, None] * jnp.eye(inputs, outputs)).astype(dtype)
+    tents = [1 - abs(np.arange(k) - (k - 1) / 2) / math.ceil(k / 2) for k in kernel]
+    window = math.prod(np.meshgrid(*tents, indexing="ij"), start=np.ones(()))
+    return jnp.asarray(window[..., None, None] * np.eye(inputs, outputs), dtype)

@@ -106,7 +106,7 @@ class GraphConv(Layer):
         y = (x + arrived) * to_receivers.astype(x.dtype)
         if not is_narrower:
             y = affine(y, params["w"])
-        return dataclasses.replace(graph, nodes=y + params["b"] if self.bias else y), state
+        return dataclasses.replace(graph, nodes=y + params["b"][None] if self.bias else y), state
 
 
 class GraphAttention(Layer):
@@ -181,7 +181,7 @@ class GraphAttention(Layer):
             weights = dropout(weights, key, self.rate)
         y = scatter_sum(weights[..., None] * gather_nodes(x, senders), receivers, n, where=mask)
         y = y.reshape(n, self.heads * self.features) if self.concat else jnp.mean(y, axis=1)
-        return dataclasses.replace(graph, nodes=y + params["b"] if self.bias else y), state
+        return dataclasses.replace(graph, nodes=y + params["b"][None] if self.bias else y), state
 
 
 def _inverse_root_degrees(graph: Graph, ends: Any) -> jax.Array:

@@ -94,7 +94,7 @@ def _beginning(length: int) -> Tree:
 def _added(x: Any, table: jax.Array, state: Tree) -> tuple[Any, Tree]:
     """x with the rows of the table that it is at, and a state that is behind them; NaN where there are none."""
     if not state:
-        return x + table[: x.shape[1]].astype(x.dtype), state
+        return x + table[None, : x.shape[1]].astype(x.dtype), state
     start, end = state["position"], state["position"] + x.shape[1]
     rows = start + jnp.arange(x.shape[1])
     if not isinstance(end, jax.core.Tracer) and end > len(state["room"]):

@@ -36,7 +36,8 @@ class Repeat(Copies):
 
     def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
         params, state = super().init(key, *inputs)
-        jax.eval_shape(functools.partial(self.apply, train=True), params, state, *inputs, key=key)
+        with jax.debug_key_reuse(False):  # nothing is drawn
+            jax.eval_shape(functools.partial(self.apply, train=True), params, state, *inputs, key=key)
         return params, state
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:

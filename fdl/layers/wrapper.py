@@ -108,7 +108,8 @@ class Cast(Wrapper):
         object.__setattr__(self, "dtype", jnp.dtype(self.dtype).name)
 
     def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
-        return self.layer.init(key, *jax.eval_shape(self._converted, inputs))
+        with jax.numpy_dtype_promotion("standard"):  # parameters are not converted before they are there
+            return self.layer.init(key, *jax.eval_shape(self._converted, inputs))
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         return self.layer.apply(self._converted(params), state, *self._converted(inputs), key=key, train=train)

@@ -104,7 +104,8 @@ class ScaleAndShift(Layer):
         return {"gamma": jnp.ones(x.shape[-1]), "beta": jnp.zeros(x.shape[-1])}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        return params["gamma"] * x + params["beta"], state
+        gamma, beta = (jnp.broadcast_to(params[name], x.shape) for name in ("gamma", "beta"))
+        return gamma * x + beta, state
 
 
 class SparseConv(Layer):

@@ -66,7 +66,7 @@ def skip_nonfinite(optimizer: Optimizer) -> Optimizer:
         check_gradients("skip_nonfinite", grads, params)
         finite = all_finite(grads)
         updates, inner = _unless(finite, optimizer, grads, opt_state.inner, params, extra)
-        skipped = opt_state.skipped + jnp.logical_not(finite)
+        skipped = opt_state.skipped + jnp.where(finite, 0, 1)
         return updates, SkipState(skipped, jnp.where(finite, 0, opt_state.in_a_row + 1), inner)
 
     return Optimizer(init, update)
@@ -131,7 +131,7 @@ def scale_loss(
         good = jnp.where(finite, opt_state.good + 1, 0)
         grown = jnp.where(good == interval, scale * factor, scale)
         scale = jnp.where(finite, jnp.where(jnp.isfinite(grown), grown, scale), jnp.maximum(scale / factor, 1))
-        skipped = opt_state.skipped + jnp.logical_not(finite)
+        skipped = opt_state.skipped + jnp.where(finite, 0, 1)
         in_a_row = jnp.where(finite, 0, opt_state.in_a_row + 1)
         return updates, LossScaleState(recorded({"loss_scale": scale}), good % interval, skipped, in_a_row, inner)
 

@@ -66,8 +66,8 @@ def project_max_norm(params: Any, limit: float, keep: Keep = is_weight) -> Any:
                 f"project_max_norm expects weights of shape [*kernel, in, out], got {list(jnp.shape(w))} at {path}"
             )
         incoming, w_wide = tuple(range(w.ndim - 1)), w.astype(wide(w))
-        unit = unit_of(jnp.max(jnp.abs(w_wide), incoming, initial=0))
-        length = jnp.sqrt(jnp.sum(jnp.square(w_wide / unit), incoming))  # in that unit
+        unit = unit_of(jnp.max(jnp.abs(w_wide), incoming, initial=0, keepdims=True))
+        length = jnp.sqrt(jnp.sum(jnp.square(w_wide / unit), incoming, keepdims=True))  # in that unit
         return jnp.where(length * unit <= limit, w_wide, w_wide / unit * (limit / length)).astype(w.dtype)
 
     return jax.tree.map_with_path(project, params)
