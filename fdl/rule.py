@@ -162,8 +162,7 @@ class Rule(Generic[P, R]):
         if "validate" in self._parts:
             self._parts["validate"](**arrays, **choices)
         values = _as_arrays(tuple(arrays.values()))
-        if jax.config.jax_numpy_dtype_promotion == "strict":  # type: ignore[attr-defined]
-            _check_one_dtype(values)
+        _check_one_dtype(values)
         if _mode.value == "autodiff":
             with _mixing():
                 return self.reference(**self._named(values), **choices)  # type: ignore[call-arg]
@@ -231,14 +230,21 @@ def _mixing() -> Iterator[None]:
     """Lets the parts of rules broadcast, and mix float32 with narrower floats, whatever JAX is set to refuse elsewhere.
 
     They do both on purpose. What JAX's settings against it say of the arguments of a rule is told by its own checks of
-    shapes, and by `_check_one_dtype`.
+    shapes, and by `_check_one_dtype`. Where JAX refuses nothing, nothing is set: it would trace its own functions anew.
     """
-    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+    config: Any = jax.config
+    if (config.jax_numpy_rank_promotion, config.jax_numpy_dtype_promotion) == ("allow", "standard"):
         yield
+    else:
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            yield
 
 
 def _check_one_dtype(arrays: tuple[Any, ...]) -> None:
-    """Raises JAX's own error where it promotes nothing, and the arguments are floats of several dtypes."""
+    """Raises JAX's own error where it is set to promote nothing, and the arguments are floats of several dtypes."""
+    config: Any = jax.config
+    if config.jax_numpy_dtype_promotion != "strict":
+        return
     floats = [a for a in arrays if isinstance(a, jax.Array) and jnp.issubdtype(a.dtype, jnp.floating)]
     if floats:
         jnp.result_type(*floats)
