@@ -1,6 +1,7 @@
 """Checks of arguments that several families of rules share."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -98,6 +99,22 @@ def check_rate(who: str, rate: float) -> None:
     """
     if not 0 <= rate < 1:
         raise InputError(f"{who} needs a rate in [0, 1), the probability to drop, got {rate}")
+
+
+def check_base(who: str, name: str, base: float) -> None:
+    """Refuses what is no base of rotary positions: with 1, which True is, all pairs turn alike, and -1 makes NaN.
+
+    Raises:
+        InputError: for a base that is not above one, with the name of the argument.
+
+    Example:
+        >>> check_base("MultiHeadAttention", "rotary_base", True)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: MultiHeadAttention needs a finite rotary_base above 1, such as 10_000.0, got True
+    """
+    if not 1 < base < math.inf:
+        raise InputError(f"{who} needs a finite {name} above 1, such as 10_000.0, got {base}")
 
 
 def check_eps(who: str, eps: float) -> None:

@@ -30,8 +30,8 @@ from fdl.keys import split_key
 from fdl.layer import Layer, Tree, inside
 from fdl.layers.affine import affine
 from fdl.layers.attention import attention
-from fdl.layers.checks import check_initializers, check_rate, weights_of
-from fdl.layers.rotary import check_base, rotary
+from fdl.layers.checks import check_base, check_initializers, check_rate, weights_of
+from fdl.layers.rotary import rotary
 from fdl.slices import put_at
 
 

@@ -14,13 +14,11 @@ fixed order of the features, which has to be applied to the columns of the proje
 Source: Su, Lu, Pan, Murtadha, Wen and Liu, "RoFormer: enhanced transformer with rotary position embedding" (2021).
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.layers.checks import check_floats
+from fdl.layers.checks import check_base, check_floats
 from fdl.rule import rule, wide
 
 
@@ -69,22 +67,6 @@ def _(x, positions, *, base):
             f"rotary expects positions of shape {list(shape[1:2])} or {list(shape[:2])} for x of shape "
             f"{list(shape)}, got {list(jnp.shape(positions))}: one for each step of the sequence"
         )
-
-
-def check_base(who: str, name: str, base: float) -> None:
-    """Refuses what is no base: with 1, which True is as well, all pairs turn alike, and below zero they become NaN.
-
-    Raises:
-        InputError: for a base that is not above one, with the name of the argument.
-
-    Example:
-        >>> check_base("MultiHeadAttention", "rotary_base", True)
-        Traceback (most recent call last):
-            ...
-        fdl.errors.InputError: MultiHeadAttention needs a finite rotary_base above 1, such as 10_000.0, got True
-    """
-    if not 1 < base < math.inf:
-        raise InputError(f"{who} needs a finite {name} above 1, such as 10_000.0, got {base}")
 
 
 @rotary.forward
