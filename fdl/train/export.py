@@ -129,7 +129,7 @@ def export_model(
     rows: Any = batch_size
     if rows is None:
         (rows,) = jax.export.symbolic_shape("n", scope=symbols[0].scope if symbols else None)
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), inputs)
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), jnp.result_type(x)), inputs)
     try:
         with differentiation("autodiff") if symbols else nullcontext():
             exported = jax.export.export(jax.jit(program), platforms=list(platforms))(arrays, like)
