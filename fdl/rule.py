@@ -42,6 +42,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.promotion import check_one_dtype, mixing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -162,9 +163,9 @@ class Rule(Generic[P, R]):
         if "validate" in self._parts:
             self._parts["validate"](**arrays, **choices)
         values = _as_arrays(tuple(arrays.values()))
-        _check_one_dtype(values)
+        check_one_dtype(values)
         if _mode.value == "autodiff":
-            with _mixing():
+            with mixing():
                 return self.reference(**self._named(values), **choices)  # type: ignore[call-arg]
         values = _vary_together(values)
         call = _differentiable if _is_recorded(values) else _compiled
@@ -226,31 +227,6 @@ def _compiled(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arr
 
 
 @contextlib.contextmanager
-def _mixing() -> Iterator[None]:
-    """Lets the parts of rules broadcast, and mix float32 with narrower floats, whatever JAX is set to refuse elsewhere.
-
-    They do both on purpose. What JAX's settings against it say of the arguments of a rule is told by its own checks of
-    shapes, and by `_check_one_dtype`. Where JAX refuses nothing, nothing is set: it would trace its own functions anew.
-    """
-    config: Any = jax.config
-    if (config.jax_numpy_rank_promotion, config.jax_numpy_dtype_promotion) == ("allow", "standard"):
-        yield
-    else:
-        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-            yield
-
-
-def _check_one_dtype(arrays: tuple[Any, ...]) -> None:
-    """Raises JAX's own error where it is set to promote nothing, and the arguments are floats of several dtypes."""
-    config: Any = jax.config
-    if config.jax_numpy_dtype_promotion != "strict":
-        return
-    floats = [a for a in arrays if isinstance(a, jax.Array) and jnp.issubdtype(a.dtype, jnp.floating)]
-    if floats:
-        jnp.result_type(*floats)
-
-
-@contextlib.contextmanager
 def _explaining(a_rule: Rule[..., Any], arrays: Any) -> Iterator[None]:
     """Adds to JAX's own errors what can be done about them here."""
     try:
@@ -294,7 +270,7 @@ def _is_recorded(arrays: Any) -> bool:
 
 
 def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arrays: Any) -> Any:
-    with differentiation("autodiff"), _mixing():
+    with differentiation("autodiff"), mixing():
         pair = a_rule.part("forward")(**a_rule._named(arrays), **dict(choices))
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise TypeError(f"{a_rule.__name__}.forward must return a pair (value, what to remember)")
@@ -304,7 +280,7 @@ def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arra
 
 def _backward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], residuals: Any, dy: Any) -> Any:
     remembered, types = _as_arrays(residuals)  # JAX hands scalar constants over as Python numbers
-    with differentiation("autodiff"), _mixing(), _explaining(a_rule, (remembered, dy)):
+    with differentiation("autodiff"), mixing(), _explaining(a_rule, (remembered, dy)):
         gradients = a_rule.part("backward")(remembered, dy, **dict(choices))
     if not isinstance(gradients, tuple) or len(gradients) != len(a_rule._arrays):
         raise TypeError(f"{a_rule.__name__}.backward must return a tuple of gradients for {a_rule._arrays}")
@@ -364,7 +340,7 @@ def wide(*arrays: Any) -> jnp.dtype:
         'float32'
     """
     common = jnp.result_type(*arrays)
-    with _mixing():
+    with mixing():
         return jnp.promote_types(common, jnp.float32)
 
 

@@ -1,0 +1,118 @@
+"""The distribution that a token is drawn from, softmax(logits), reshaped by what comes before the draw.
+
+    temperature  logits / t: below one it sharpens, above one it flattens
+    top_k        only the k best tokens
+    top_p        only the best tokens that together have probability p, at least one (nucleus sampling)
+
+Tokens that are ruled out get -inf, so these functions chain in any order.
+
+Source: Holtzman, Buys, Du, Forbes and Choi, "The curious case of neural text degeneration" (2020), for top_p.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fdl.counts import check_count
+from fdl.errors import InputError
+from fdl.keys import check_key
+from fdl.rule import wide
+
+
+def temperature(logits: jax.Array, t: float) -> jax.Array:
+    """Sharpens (t < 1) or flattens (t > 1) a distribution: logits / t.
+
+    Args:
+        logits: [..., V].
+        t: positive; towards 0 only the best token is left.
+
+    Raises:
+        InputError: for a temperature that is not positive.
+
+    Example:
+        >>> temperature(jnp.array([1.0, 2.0]), 0.5).tolist()
+        [2.0, 4.0]
+    """
+    if not isinstance(t, jax.core.Tracer) and not 0 < t < math.inf:
+        raise InputError(f"temperature needs a positive, finite t, got {t}: for the best token alone there is greedy")
+    return logits / t
+
+
+def top_k(logits: jax.Array, k: int) -> jax.Array:
+    """Rules out all but the k best tokens; of equal ones the first are kept.
+
+    Args:
+        logits: [..., V].
+        k: from 1 to V.
+
+    Raises:
+        InputError: for a k outside its range.
+
+    Example:
+        >>> top_k(jnp.array([1.0, 3.0, 2.0]), 2).tolist()
+        [-inf, 3.0, 2.0]
+    """
+    check_count("top_k", "k", k, most=logits.shape[-1], of="the number of tokens")
+    return jnp.where(_rank(logits) < k, logits, -jnp.inf)
+
+
+def top_p(logits: jax.Array, p: float) -> jax.Array:
+    """Rules out the unlikely tokens: keeps the best whose probabilities first add up to p or more.
+
+    Args:
+        logits: [..., V].
+        p: in (0, 1].
+
+    Raises:
+        InputError: for a p outside its range.
+
+    Source: Holtzman et al. (2020).
+
+    Example:
+        >>> top_p(jnp.log(jnp.array([0.5, 0.1, 0.4])), 0.8).round(1).tolist()
+        [-0.7, -inf, -0.9]
+    """
+    if not isinstance(p, jax.core.Tracer) and not 0 < p <= 1:
+        raise InputError(f"top_p needs a p in (0, 1], got {p}")
+    worst_first, rank = jnp.sort(logits, axis=-1).astype(wide(logits)), _rank(logits)
+    no_better = jnp.cumsum(jax.nn.softmax(worst_first, axis=-1), axis=-1)  # 1 - what the better ones have together
+    keep = jnp.take_along_axis(no_better > 1 - p, logits.shape[-1] - 1 - rank, -1)
+    return jnp.where(keep | (rank == 0), logits, -jnp.inf)
+
+
+def _rank(logits: jax.Array) -> jax.Array:
+    """How many tokens are better than each."""
+    return jnp.argsort(jnp.argsort(logits, axis=-1, descending=True), axis=-1)
+
+
+def greedy(key: Any, logits: jax.Array) -> jax.Array:
+    """The best token, the first of equal ones; the key is not used.
+
+    Example:
+        >>> int(greedy(None, jnp.array([1.0, 3.0, 2.0])))
+        1
+    """
+    return jnp.argmax(logits, axis=-1)
+
+
+def sample(key: jax.Array, logits: jax.Array, *, reshape: Callable[[jax.Array], jax.Array] | None = None) -> jax.Array:
+    """A token drawn from softmax(logits).
+
+    Args:
+        key: a JAX random key.
+        logits: [..., V].
+        reshape: what is done to the logits first, such as ``lambda z: top_k(temperature(z, 0.7), 40)``.
+
+    Raises:
+        InputError: for what is no key, such as None, which `generate` hands on when it was given none.
+
+    Example:
+        >>> int(sample(jax.random.key(0), jnp.array([0.0, 1.0]), reshape=lambda z: top_k(z, 1)))
+        1
+    """
+    check_key("sample", key)
+    logits = logits if reshape is None else reshape(logits)
+    return jax.random.categorical(key, logits.astype(wide(logits)))  # whose noise has so many digits as its logits
