@@ -147,7 +147,7 @@ def check_eps(who: str, eps: float) -> None:
             ...
         fdl.errors.InputError: LayerNorm needs an eps between 0 and 1, got 64: the number of features is read off x
     """
-    if not 0 < eps < 1:
+    if isinstance(eps, tuple | list) or not 0 < eps < 1:  # such as the shape that is normalised elsewhere
         raise InputError(f"{who} needs an eps between 0 and 1, got {eps}: the number of features is read off x")
 
 
