@@ -324,11 +324,26 @@ def _cast_gradient(who: str, name: str, gradient: Any, argument: Any) -> Any:
         if jnp.shape(g) != a.shape:
             raise TypeError(
                 f"{who} gives a gradient of shape {list(jnp.shape(g))} for {name}, which is {list(a.shape)}: "
-                f"sum it over the axes along which {name} was repeated"
+                + _what_to_do(name, jnp.shape(g), a.shape)
             )
         return jnp.asarray(g, a.dtype)
 
     return jax.tree.map(cast, gradient, argument)
+
+
+def _what_to_do(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """What is probably missing where the gradient of an argument does not have its shape."""
+    if _repeats(expected, found):
+        return f"sum it over the axes along which {name} was repeated"
+    if _repeats(found, expected):
+        return f"repeat it along the axes over which {name} was summed"
+    return "the gradients come in the order of the arguments, and that of a matrix may have to be transposed"
+
+
+def _repeats(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    """Whether an array of this shape is repeated, as by broadcasting, into the other one."""
+    behind = into[len(into) - len(shape) :]
+    return len(shape) <= len(into) and all(n in (1, m) for n, m in zip(shape, behind, strict=True))
 
 
 def wide(*arrays: Any) -> jnp.dtype:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 import jax
+import numpy as np
 
 from fdl.errors import InputError
 from fdl.keys import check_key
@@ -109,6 +110,8 @@ class Combinator(Layer):
                 f'{self.name} expects train as a Python bool, got a traced one: jax.jit(..., static_argnames="train"), '
                 "or a function that calls apply with train=True"
             )
+        if not isinstance(train, bool | np.bool_):  # of words, "test" would be true as well
+            raise InputError(f"{self.name} expects train as True or False, got {train!r}")
         net = Net(self, params, state, key, train, visit)
         return self._wired(net, *inputs), net._params, net._state
 

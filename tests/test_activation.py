@@ -92,6 +92,9 @@ def test_integers_are_refused(name):
         (lambda: layers.Maxout(0), "Maxout needs pieces as a whole number of at least 1, got 0"),
         (lambda: layers.softmax(X, 3), r"softmax was asked for axis 3 of x of shape \[2, 3, 4\], which has 3 axes"),
         (lambda: layers.log_softmax(X, (0, -4)), r"log_softmax was asked for axis \(0, -4\)"),
+        (lambda: layers.gelu(X, "none"), "gelu needs approximate as True, .* or False, .* got 'none'"),
+        (lambda: layers.Gelu("none").apply({}, {}, X), "gelu needs approximate as True"),
+        (lambda: layers.geglu(X, "none"), "geglu needs approximate as True"),
         *[(lambda name=name: getattr(layers, name)(X[..., :3]), f"{name} expects x of shape") for name in GATED],
     ],
 )

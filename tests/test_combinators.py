@@ -218,6 +218,7 @@ def test_reshape():
         (lambda: Serial(Affine(3), affine1=Affine(4)), "Serial has two layers called 'affine1'"),
         (lambda: Concat(Affine(3), affine1=Affine(4)), "Concat has two layers called 'affine1'"),
         (lambda: jax.jit(Serial(Relu()).apply)({"relu1": {}}, {"relu1": {}}, X, train=True), "train as a Python bool"),
+        (lambda: Serial(Relu()).apply({"relu1": {}}, {"relu1": {}}, X, train="test"), "as True or False, got 'test'"),
         (lambda: Serial(Relu()).init(0, X), r"serial expects a JAX random key, such as jax.random.key\(0\), got 0"),
         (lambda: Serial(Relu()).init(X, KEY), r"serial expects a JAX random key, .* got float32 of shape \[4, 3\]"),
         (lambda: Serial(Relu()).apply({"relu1": {}}, {"relu1": {}}, X, key=7), "serial expects a JAX .* got 7"),

@@ -375,6 +375,13 @@ def test_a_label_that_does_not_exist_is_not_counted():
     assert int(confusion_matrix(LOGITS, np.full_like(LABELS, -1)).sum()) == 0
 
 
+@pytest.mark.parametrize(("dtype", "largest"), [("uint8", 255), ("int8", 127)])
+def test_labels_in_a_byte_are_counted_among_more_classes_than_it_holds(dtype, largest):
+    labels = jnp.array([1, 2, largest], dtype)
+    counts = confusion_matrix(jax.nn.one_hot(labels, 300), labels)
+    assert jnp.nonzero(jnp.diagonal(counts))[0].tolist() == [1, 2, largest]
+
+
 def test_top_k():
     for k in (1, 2, 3):
         expected = [LABELS[i] in np.argsort(-LOGITS[i])[:k] for i in np.ndindex(LABELS.shape)]

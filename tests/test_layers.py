@@ -30,6 +30,7 @@ from fdl.layers import (
     LearnedPositions,
     MultiHeadAttention,
     PositionalEncoding,
+    Prelu,
     RMSNorm,
     SeparableConv,
     affine,
@@ -47,10 +48,18 @@ KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: LayerNorm(64), lambda: RMSNorm(64), lambda: InstanceNorm(64), lambda: GroupNorm(8, 64)]
+    "make",
+    [
+        lambda: LayerNorm(64),
+        lambda: LayerNorm((64,)),
+        lambda: RMSNorm(64),
+        lambda: RMSNorm([64]),
+        lambda: InstanceNorm(64),
+        lambda: GroupNorm(8, 64),
+    ],
 )
 def test_a_norm_reads_the_number_of_features_off_its_input(make):
-    with pytest.raises(InputError, match="an eps between 0 and 1, got 64: the number of features is read off x"):
+    with pytest.raises(InputError, match=r"an eps between 0 and 1, got .?64.*: the number of features is read off x"):
         make()
 
 
@@ -124,6 +133,17 @@ def test_running_statistics_keep_their_dtype():
         params, state = jax.tree.map(lambda a: a.astype(jnp.float32), BatchNorm().init(KEY, x))
         _, new = BatchNorm().apply(params, state, x, train=True)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(new)} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [BatchNorm(), LayerNorm(), RMSNorm(), GroupNorm(2), InstanceNorm(), Prelu(), RNN(3), LSTM(3), GRU(3), Conv(3, 3)],
+    ids=repr,
+)
+def test_what_init_makes_is_float32_where_jax_has_float64_too(layer):
+    with jax.enable_x64(True):
+        made = layer.init(KEY, jnp.ones((2, 5, 4), jnp.float64))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(made)} == {"float32"}
 
 
 NORMS = [BatchNorm(), AffineNormRelu(3), ConvNormRelu(3, 1)]

@@ -23,13 +23,13 @@ from fdl.train import (
     filters,
     fit,
     init_train_state,
+    layer_outputs,
     make_monitor_step,
     make_train_step,
     mistakes,
     read_log,
     supervised,
 )
-from fdl.train.monitor import layer_outputs
 
 generator = np.random.default_rng(0)
 X, LABELS = generator.normal(size=(40, 3)).astype(np.float32), generator.integers(0, 4, 40)
@@ -210,6 +210,18 @@ class TestTheMonitorStep:
         assert list(jax.eval_shape(outputs, X)) == paths
         alone = jax.eval_shape(lambda x: layer_outputs(Affine(2), *Affine(2).init(jax.random.key(0), x), x), X)
         assert list(alone) == ["affine"]
+
+
+def test_gradients_go_through_what_a_layer_inside_a_network_gives():
+    params, state = NET.init(jax.random.key(0), X)
+
+    def feature(x):
+        return jnp.sum(layer_outputs(NET, params, state, x)["relu1"] ** 2)
+
+    def by_hand(x):
+        return jnp.sum(jnp.maximum(x @ params["affine1"]["w"] + params["affine1"]["b"], 0) ** 2)
+
+    np.testing.assert_allclose(jax.grad(feature)(X), jax.grad(by_hand)(X), rtol=1e-5, atol=1e-6)
 
 
 class TestPictures:

@@ -65,6 +65,15 @@ def test_a_network_is_a_layer_like_any_other(row):
 
 
 @pytest.mark.parametrize("row", params_of(SMALL))
+def test_what_init_makes_is_float32_where_jax_has_float64_too(row):
+    with jax.enable_x64(True):
+        inputs, _ = row.batch(KEY)
+        made = jax.eval_shape(row.net.init, KEY, *inputs)
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves(made)}
+    assert {dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)} <= {"float32"}
+
+
+@pytest.mark.parametrize("row", params_of(SMALL))
 def test_networks_run_where_jax_is_set_to_be_strict(row):
     with jax.enable_x64(True):
         inputs = jax.eval_shape(lambda: row.batch(KEY)[0])

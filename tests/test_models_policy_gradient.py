@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from fdl.errors import InputError
 from fdl.models import cartpole, discounted_returns, reinforce_loss
 
 KEY = jax.random.key(0)
@@ -67,6 +69,13 @@ def test_entropy_pulls_towards_all_actions_alike():
     *possible, impossible = slope(jnp.array([1.0, 0.0, -jnp.inf]))
     np.testing.assert_allclose(possible, [first, second], rtol=1e-5)
     assert impossible == 0
+
+
+def test_a_value_with_an_axis_too_many_would_mix_the_advantages_of_all_steps():
+    scores, actions, returns = jnp.zeros((5, 2)), jnp.zeros(5, int), jnp.arange(5.0)
+    assert reinforce_loss((scores, jnp.zeros(5)), (actions, returns)).shape == (5,)
+    with pytest.raises(InputError, match=r"value of shape \[5\] for scores of shape \[5, 2\], got \[5, 1\]"):
+        reinforce_loss((scores, jnp.zeros((5, 1))), (actions, returns[:, None]))
 
 
 def test_a_step_solves_the_equations_of_motion():

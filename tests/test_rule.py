@@ -159,6 +159,31 @@ def test_a_gradient_of_the_wrong_shape_is_refused():
         jax.grad(total)(jnp.ones(3))
 
 
+def test_what_a_gradient_of_the_wrong_shape_lacks():
+    def hint(dx, dw, db):
+        layer = fdl.rule(lambda x, w, b: x @ w + b)
+        layer.forward(lambda x, w, b: (x @ w + b, (x, w)))
+        layer.backward(lambda kept, dy: (dx(*kept, dy), dw(*kept, dy), db(*kept, dy)))
+        with pytest.raises(TypeError) as caught:
+            jax.grad(lambda x: layer(x, jnp.ones((3, 4)), jnp.ones(4)).sum())(jnp.ones((2, 3)))
+        return str(caught.value)
+
+    def dx(x, w, dy):
+        return dy @ w.T
+
+    def dw(x, w, dy):
+        return x.T @ dy
+
+    def db(x, w, dy):
+        return dy.sum(0)
+
+    assert "[2, 4] for b, which is [4]: sum it over the axes along which b was" in hint(dx, dw, lambda x, w, dy: dy)
+    assert "[1, 4] for b, which is [4]: sum it" in hint(dx, dw, lambda x, w, dy: dy.sum(0, keepdims=True))
+    assert "[] for b, which is [4]: repeat it along the axes over which b" in hint(dx, dw, lambda x, w, dy: dy.sum())
+    assert "[4, 3] for w, which is [3, 4]: the gradients come in" in hint(dx, lambda x, w, dy: dy.T @ x, db)
+    assert "[3, 4] for x, which is [2, 3]: the gradients come in the order of the arguments" in hint(dw, dx, db)
+
+
 def test_a_part_that_is_missing_is_named():
     def scaled(x, y):
         return x * y

@@ -605,7 +605,7 @@ class TestEvaluate:
             evaluate(eval_step, train_state, [])
         with pytest.raises(InputError, match=r"write \[\(inputs, targets\)\] for one batch"):
             evaluate(eval_step, train_state, make_batch())
-        with pytest.raises(InputError, match=r"got a Batches, .*: write batches\(0\)"):
+        with pytest.raises(InputError, match=r"got a Batches, .*: write ordered_batches\(arrays, batch"):
             evaluate(eval_step, train_state, Batches(make_batch(), 4, seed=0))
 
 

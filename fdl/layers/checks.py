@@ -101,6 +101,24 @@ def check_rate(who: str, rate: float) -> None:
         raise InputError(f"{who} needs a rate in [0, 1), the probability to drop, got {rate}")
 
 
+def check_approximate(who: str, approximate: bool) -> None:
+    """Refuses words, all of which would be true: elsewhere "none" asks for the exact function.
+
+    Raises:
+        InputError: for what is no bool.
+
+    Example:
+        >>> check_approximate("gelu", 1)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: gelu needs approximate as True, for the tanh, or False, for the exact function, got 1
+    """
+    if not isinstance(approximate, bool):
+        raise InputError(
+            f"{who} needs approximate as True, for the tanh, or False, for the exact function, got {approximate!r}"
+        )
+
+
 def check_base(who: str, name: str, base: float) -> None:
     """Refuses what is no base of rotary positions: with 1, which True is, all pairs turn alike, and -1 makes NaN.
 
@@ -129,7 +147,7 @@ def check_eps(who: str, eps: float) -> None:
             ...
         fdl.errors.InputError: LayerNorm needs an eps between 0 and 1, got 64: the number of features is read off x
     """
-    if not 0 < eps < 1:
+    if isinstance(eps, tuple | list) or not 0 < eps < 1:  # such as the shape that is normalised elsewhere
         raise InputError(f"{who} needs an eps between 0 and 1, got {eps}: the number of features is read off x")
 
 

@@ -33,5 +33,22 @@ def check_shape(who: str, shape: Sequence[int]) -> None:
             ...
         fdl.errors.InputError: vae needs the shape of one example, such as (28, 28, 1), got ()
     """
-    if not shape or min(shape) < 1:
-        raise InputError(f"{who} needs the shape of one example, such as (28, 28, 1), got {tuple(shape)}")
+    if isinstance(shape, int) or not shape or min(shape) < 1:
+        got = f"{shape}: for one axis, ({shape},)" if isinstance(shape, int) else tuple(shape)
+        raise InputError(f"{who} needs the shape of one example, such as (28, 28, 1), got {got}")
+
+
+def check_widths(who: str, widths: Sequence[int]) -> None:
+    """Refuses a number in the place of one for each hidden layer.
+
+    Raises:
+        InputError: with what is meant.
+
+    Example:
+        >>> check_widths("vae", 500)
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: vae takes the sizes of all hidden layers: for one, (500,)
+    """
+    if isinstance(widths, int):
+        raise InputError(f"{who} takes the sizes of all hidden layers: for one, ({widths},)")

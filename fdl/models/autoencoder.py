@@ -24,7 +24,7 @@ from typing import Any
 from fdl.errors import InputError
 from fdl.layer import Layer
 from fdl.layers import Affine, Conv, ConvTranspose, Flatten, Relu, Reshape, Serial, network
-from fdl.models.arguments import check_shape
+from fdl.models.arguments import check_shape, check_widths
 from fdl.wiring import Net
 
 
@@ -48,7 +48,7 @@ def autoencoder(
         `squared_error`, or logits for `sigmoid_cross_entropy`.
 
     Raises:
-        InputError: for sizes below one.
+        InputError: for sizes below one, and for one number in the place of several.
 
     Source: Hinton and Salakhutdinov (2006); its widths for MNIST are the ones here.
 
@@ -63,6 +63,7 @@ def autoencoder(
         (5, 30)
     """
     check_shape("autoencoder", shape)
+    check_widths("autoencoder", hidden)
     into = [layer for width in hidden for layer in (Affine(width), activation)]
     out = [layer for width in reversed(hidden) for layer in (Affine(width), activation)]
     return Serial(
@@ -92,7 +93,7 @@ def conv_autoencoder(
         [N, H, W, channels], linear at its end.
 
     Raises:
-        InputError: for no widths, and for sizes below one.
+        InputError: for no widths, for sizes below one, and for one number in the place of several.
 
     Source: Masci et al. (2011).
 
@@ -106,6 +107,7 @@ def conv_autoencoder(
         >>> jax.eval_shape(encoder.apply, params["encoder"], state["encoder"], images)[0].shape
         (5, 7, 7, 32)
     """
+    check_widths("conv_autoencoder", widths)
     if not widths:
         raise InputError("conv_autoencoder needs the channels of at least one layer, as in widths=(16, 32), got none")
     down = [layer for width in widths for layer in (Conv(width, 3, stride=2), activation)]

@@ -24,6 +24,7 @@ from fdl.errors import InputError
 from fdl.initializers import normal
 from fdl.layer import Layer
 from fdl.layers import Affine, BatchNorm, Conv, ConvTranspose, Flatten, LeakyRelu, Relu, Reshape, Serial, Tanh
+from fdl.models.arguments import check_shape
 
 START = normal(0.02)
 
@@ -52,7 +53,8 @@ def dcgan_generator(shape: Sequence[int] = (64, 64, 3), *, depth: int = 4, width
         18885760
     """
     check_count("dcgan_generator", "depth", depth)
-    if len(shape) != 3 or min(shape) < 1 or any(size % 2**depth for size in shape[:2]):
+    check_shape("dcgan_generator", shape)
+    if len(shape) != 3 or any(size % 2**depth for size in shape[:2]):
         raise InputError(
             f"dcgan_generator doubles {depth} times, so it makes images (H, W, C) with H and W divisible by "
             f"{2**depth}, got {tuple(shape)}: 28 x 28 has a depth of 1 or 2"

@@ -26,6 +26,7 @@ from fdl.errors import InputError
 from fdl.initializers import Initializer, he_normal, normal
 from fdl.layer import Layer
 from fdl.layers import Affine, AffineNormRelu, AffineRelu, Dropout, Flatten, LayerNorm, Relu, Serial
+from fdl.models.arguments import check_widths
 
 NORMALIZATIONS = (None, "batch", "layer")
 
@@ -86,8 +87,7 @@ def fully_connected_net(
         >>> sum(w.size for w in jax.tree.leaves(params))
         84210
     """
-    if isinstance(hidden, int):
-        raise InputError(f"fully_connected_net takes the sizes of all hidden layers: for one, ({hidden},)")
+    check_widths("fully_connected_net", hidden)
     if normalization not in NORMALIZATIONS:
         known = ", ".join(map(repr, NORMALIZATIONS))
         raise InputError(f"fully_connected_net has a normalization of {known}, got {normalization!r}")

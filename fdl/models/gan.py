@@ -34,7 +34,7 @@ from fdl.initializers import uniform
 from fdl.layer import Layer
 from fdl.layers import Affine, AffineRelu, Dropout, Flatten, Maxout, Reshape, Serial, Sigmoid
 from fdl.losses import sigmoid_cross_entropy, squared_error
-from fdl.models.arguments import check_shape
+from fdl.models.arguments import check_shape, check_widths
 
 
 class AdversarialLoss(NamedTuple):
@@ -99,7 +99,7 @@ def gan_generator(shape: Sequence[int], hidden: Sequence[int] = (1200, 1200)) ->
         [N, *shape] in [0, 1].
 
     Raises:
-        InputError: for sizes below one.
+        InputError: for sizes below one, and for one number in the place of several.
 
     Source: Goodfellow et al. (2014).
 
@@ -111,6 +111,7 @@ def gan_generator(shape: Sequence[int], hidden: Sequence[int] = (1200, 1200)) ->
         2503984
     """
     check_shape("gan_generator", shape)
+    check_widths("gan_generator", hidden)
     start = uniform(0.05)
     layers = [AffineRelu(width, w_init=start) for width in hidden]
     return Serial(*layers, Affine(math.prod(shape), w_init=start), Sigmoid(), Reshape(tuple(shape)))
@@ -128,7 +129,7 @@ def gan_discriminator(hidden: Sequence[int] = (240, 240), *, pieces: int = 5, dr
         A layer from examples [N, ...] to logits [N], large for what is taken for real.
 
     Raises:
-        InputError: for sizes below one.
+        InputError: for sizes below one, and for one number in the place of several.
 
     Source: Goodfellow et al. (2014).
 
@@ -139,6 +140,7 @@ def gan_discriminator(hidden: Sequence[int] = (240, 240), *, pieces: int = 5, dr
         >>> sum(w.size for w in jax.tree.leaves(params))
         1231441
     """
+    check_widths("gan_discriminator", hidden)
     start, drop = uniform(0.005), (Dropout(dropout),) if dropout else ()
     layers = [layer for width in hidden for layer in (Affine(width * pieces, w_init=start), Maxout(pieces), *drop)]
     return Serial(Flatten(), *layers, Affine(1, w_init=start), Reshape(()))

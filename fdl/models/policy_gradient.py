@@ -146,6 +146,11 @@ def reinforce_loss(
         [[1.5, -1.5]]
     """
     (scores, value), (actions, returns) = outputs, targets
+    if jnp.shape(value) != jnp.shape(scores)[:-1]:  # [N, 1] would weigh every step by the advantages of all
+        raise InputError(
+            f"reinforce_loss expects the value of shape {list(jnp.shape(scores)[:-1])} for scores of shape "
+            f"{list(jnp.shape(scores))}, got {list(jnp.shape(value))}: that of an Affine(1) is value[..., 0]"
+        )
     advantage = jax.lax.stop_gradient(returns - value)
     policy_loss = softmax_cross_entropy(scores, actions) * advantage
     value_loss = squared_error(value, returns) / 2

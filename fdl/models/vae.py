@@ -30,7 +30,7 @@ from fdl.initializers import lecun_normal
 from fdl.layer import Layer
 from fdl.layers import Affine, Flatten, GaussianSample, Reshape, Serial, Tanh, network
 from fdl.losses import gaussian_kl, sigmoid_cross_entropy
-from fdl.models.arguments import check_shape
+from fdl.models.arguments import check_shape, check_widths
 from fdl.wiring import Net
 
 
@@ -53,7 +53,7 @@ def vae(
         A layer as from `variational`, whose decoder gives logits [N, *shape].
 
     Raises:
-        InputError: for sizes below one.
+        InputError: for sizes below one, and for one number in the place of several.
 
     Source: Kingma and Welling (2013).
 
@@ -65,6 +65,7 @@ def vae(
         815824
     """
     check_shape("vae", shape)
+    check_widths("vae", hidden)
     into = [layer for width in hidden for layer in (_affine(width), activation)]
     out = [layer for width in reversed(hidden) for layer in (_affine(width), activation)]
     decoder = Serial(*out, _affine(math.prod(shape)), Reshape(tuple(shape)))

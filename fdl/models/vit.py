@@ -120,7 +120,7 @@ class _ClassToken(Layer):
     """A learned vector in front of each sequence; the parameter is ``token`` [C]."""
 
     def init(self, key: jax.Array, x: Any) -> tuple[Tree, Tree]:
-        return {"token": jnp.zeros(x.shape[-1])}, {}
+        return {"token": jnp.zeros(x.shape[-1], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         first = jnp.broadcast_to(params["token"].astype(x.dtype), (x.shape[0], 1, x.shape[-1]))

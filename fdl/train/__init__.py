@@ -12,7 +12,7 @@ from fdl.train.export import export_model
 from fdl.train.fit import Fitted, fit
 from fdl.train.interrupt import stop_on_signal
 from fdl.train.metrics import accuracy, binary_accuracy, perplexity, top_k_accuracy
-from fdl.train.monitor import make_monitor_step
+from fdl.train.monitor import layer_outputs, make_monitor_step
 from fdl.train.objective import Objective, supervised
 from fdl.train.parameters import load_parameters, save_parameters
 from fdl.train.pictures import filters, mistakes
@@ -47,6 +47,7 @@ __all__ = [
     "init_ensemble",
     "init_train_state",
     "iou",
+    "layer_outputs",
     "load_parameters",
     "make_eval_step",
     "make_monitor_step",

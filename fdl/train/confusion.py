@@ -24,7 +24,7 @@ def confusion_matrix(logits: jax.Array, labels: jax.Array, where: jax.Array | No
 
     Args:
         logits: [..., C]; of equal largest ones the first counts. For segmentation, [N, H, W, C].
-        labels: class ids, integers of shape [...].
+        labels: class ids, integers of shape [...]; what is none of [0, C) does not count, such as -1 for padding.
         where: booleans of shape [...]; False does not count.
 
     Returns:
@@ -40,7 +40,8 @@ def confusion_matrix(logits: jax.Array, labels: jax.Array, where: jax.Array | No
     shape, classes = jnp.shape(logits)[:-1], jnp.shape(logits)[-1]
     check_class_ids("confusion_matrix", logits, labels)
     check_where("confusion_matrix", where, shape)
-    cells = jnp.asarray(labels).astype(jnp.int32) * classes + jnp.argmax(logits, axis=-1)
+    labels = jnp.asarray(labels).astype(jnp.int32)  # bytes could not be compared with more classes than they count
+    cells = labels * classes + jnp.argmax(logits, axis=-1)
     counts = jnp.ones(shape, jnp.int32) if where is None else where.astype(jnp.int32)
     exists = (labels >= 0) & (labels < classes)
     cells = jnp.where(exists, cells, classes**2)  # which no cell has

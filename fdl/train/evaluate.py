@@ -113,7 +113,7 @@ def _check_batches(batches: Any) -> None:
     if callable(batches):
         raise InputError(
             f"evaluate takes the batches themselves, got a {type(batches).__name__}, which is a function of the epoch: "
-            "write batches(0)"
+            "write ordered_batches(arrays, batch_size), of fdl.data, which leaves no example out"
         )
     if isinstance(batches, tuple | list) and any(hasattr(part, "dtype") for part in batches):
         raise InputError("evaluate takes an iterable of batches, got arrays: write [(inputs, targets)] for one batch")

@@ -100,6 +100,9 @@ def make_monitor_step(
 def layer_outputs(net: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> OrderedDict[str, jax.Array]:
     """What each layer gives in one pass, of those that are not made of others.
 
+    These are the features that a style or another network is compared in. Gradients go through them, to the inputs
+    and to the parameters, and inside jit only what leads to those that are used is computed.
+
     Args:
         net: any network.
         params, state, inputs, options: as for its ``apply``.

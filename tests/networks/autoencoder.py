@@ -28,5 +28,7 @@ SMALL = [
 
 REFUSED = [
     Refused("autoencoder-shape", lambda: autoencoder(()), r"such as \(28, 28, 1\), got \(\)"),
+    Refused("autoencoder-number", lambda: autoencoder((8, 8), 50), r"autoencoder takes .* for one, \(50,\)"),
+    Refused("conv-autoencoder-number", lambda: conv_autoencoder(1, 16), r"conv_autoencoder takes .* for one, \(16,\)"),
     Refused("conv-autoencoder-widths", lambda: conv_autoencoder(1, ()), "at least one layer"),
 ]

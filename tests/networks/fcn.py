@@ -25,7 +25,11 @@ class Moved(fdl.Layer):
 
     def init(self, key, *inputs):
         params, state = jax.jit(self.net.init)(key, *inputs)
-        return jax.tree.map(lambda w: w + 0.1 * np.random.default_rng(w.size).normal(size=w.shape), params), state
+
+        def moved(w):
+            return w + 0.1 * np.random.default_rng(w.size).normal(size=w.shape).astype(w.dtype)
+
+        return jax.tree.map(moved, params), state
 
     def apply(self, params, state, *inputs, key=None, train=False):
         return self.net.apply(params, state, *inputs, key=key, train=train)

@@ -38,6 +38,9 @@ SMALL = [
 
 REFUSED = [
     Refused("gan-shape", lambda: gan_generator((28, 28, 0)), r"got \(28, 28, 0\)"),
+    Refused("gan-number", lambda: gan_generator((28, 28), 100), r"gan_generator takes .* for one, \(100,\)"),
+    Refused("gan-width", lambda: gan_discriminator(100), r"gan_discriminator takes .* for one, \(100,\)"),
+    Refused("dcgan-number", lambda: dcgan_generator(64), "dcgan_generator needs the shape of one example"),
     Refused("dcgan-shape", lambda: dcgan_generator((28, 28, 1)), r"divisible by 16, got \(28, 28, 1\)"),
     Refused("dcgan-axes", lambda: dcgan_generator((28, 28), depth=2), r"\(H, W, C\)"),
     Refused("dcgan-depth", lambda: dcgan_discriminator(depth=0), "at least 1, got 0"),

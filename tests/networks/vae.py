@@ -18,4 +18,8 @@ def batch(key):
 
 SMALL = [Small("vae", vae((4, 4, 1), (7,), 2), batch, negative_elbo)]
 
-REFUSED = [Refused("vae-shape", lambda: vae((28, 0)), r"got \(28, 0\)")]
+REFUSED = [
+    Refused("vae-shape", lambda: vae((28, 0)), r"got \(28, 0\)"),
+    Refused("vae-number", lambda: vae(784), r"got 784: for one axis, \(784,\)"),
+    Refused("vae-hidden", lambda: vae((28, 28), 500), r"vae takes the sizes of all hidden layers: for one, \(500,\)"),
+]
