@@ -180,6 +180,14 @@ class TestWhatIsKept:
                 checkpoints(run_at(step, seed=1))
             assert values(checkpoints.restore(train_state()).train_state) == values(train_state())
 
+    def test_nothing_is_saved_behind_what_another_process_saved_meanwhile(self, tmp_path):
+        with Checkpoints(tmp_path) as checkpoints:
+            assert checkpoints.latest is None
+            saved(tmp_path, run_at(3), run_at(6))  # by one that was thought to be dead
+            with pytest.raises(InputError, match=r"step 5 cannot be saved in .*, which has step 6 already: go on"):
+                checkpoints(run_at(5))
+            assert checkpoints.steps == (3, 6)
+
 
 def like(**changes):
     return train_state()._replace(**changes)

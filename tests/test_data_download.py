@@ -50,6 +50,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         rest = content[start:]
+        if callable(fault):
+            self.wfile.write(rest[:1000])
+            fault()
+            rest = rest[1000:]
         self.wfile.write(rest[: len(rest) // 2] if fault == "cut" else rest)
 
     def log_message(self, *_):
@@ -89,6 +93,22 @@ def test_downloads_once(get, server, tmp_path):
     assert get(path) == path
     assert server.requests == [("data.bin", None)]
     assert files_in(path.parent) == ["data.bin"]
+
+
+def test_downloads_once_for_all_who_ask_at_once(get, server, tmp_path):
+    paths = []
+    other = threading.Thread(target=lambda: paths.append(get()))
+
+    def ask_meanwhile():
+        other.start()
+        other.join(0.5)  # seconds, in which it would have everything
+
+    server.faults = [ask_meanwhile]
+    paths.append(get())
+    other.join()
+    assert paths == [tmp_path / "data.bin"] * 2
+    assert server.requests == [("data.bin", None)]
+    assert files_in(tmp_path) == ["data.bin"]
 
 
 @pytest.mark.parametrize("change", [str, str.upper])

@@ -375,8 +375,13 @@ class TestImageFolder:
         write_pgm(tmp_path / "cat" / "9.pgm", self.GREY[0])
         (tmp_path / "cat" / "notes.txt").write_text("no image")
         (tmp_path / "cat" / "._9.pgm").write_text("what macOS leaves behind")
+        write_pgm(tmp_path / "cat" / ".ipynb_checkpoints" / "9-checkpoint.pgm", self.GREY[0])
         (tmp_path / ".cache").mkdir()
         return tmp_path
+
+    def test_may_be_in_a_hidden_one(self, folder):
+        (folder / "dog").rename(folder / ".cache" / "dog")
+        assert len(image_folder(folder / ".cache")[0]) == 2
 
     def test_has_a_class_for_each_directory(self, folder):
         images, labels, classes = image_folder(folder)
@@ -434,8 +439,9 @@ class TestImageFolder:
     def test_says_which_image_is_damaged(self, folder):
         (folder / "dog" / "b.pgm").write_bytes((folder / "dog" / "b.pgm").read_bytes()[:-5])
         (folder / "dog" / "c.png").write_bytes(b"no image at all")
+        (folder / "dog" / "d.pgm").write_bytes(b"P5 6 4\x8b 255\n")
         images, _, _ = image_folder(folder)
-        for i, name in (1, "b.pgm"), (2, "c.png"):
+        for i, name in (1, "b.pgm"), (2, "c.png"), (3, "d.pgm"):
             with pytest.raises(InputError, match=f"{name} cannot be read as an image"):
                 images[i]
 

@@ -177,6 +177,12 @@ def test_stops_when_the_loss_grows():
     assert fit(step, state, BATCHES, steps=6, record_every=1, diverged=math.inf, **QUIET).stopped is None
 
 
+def test_a_batch_without_examples_ends_a_run_as_bad_data_do():
+    run = fit(STEP, start(), lambda _: [(X, Y), (X[:0], Y[:0]), (X, Y)], epochs=1, record_every=1, **QUIET)
+    assert [math.isnan(record["loss"]) for record in run.history] == [False, True]
+    assert "look for bad data" in run.stopped
+
+
 SKIPPING = skip_nonfinite(OPTIMIZER)
 SKIPPING_STEP = make_train_step(supervised(NET, lambda y, t: squared_error(y, t).sum(-1)), SKIPPING)
 

@@ -19,6 +19,7 @@ from fdl.layers import Affine
 from fdl.losses import squared_error
 from fdl.optim import adam
 from fdl.train import Checkpoints, fit, init_train_state, make_train_step, stop_on_signal, supervised
+from fdl.train.search import Choice, Results, grid
 
 ROOT = Path(__file__).parents[1]
 
@@ -134,6 +135,26 @@ def test_the_step_under_way_is_the_last(tmp_path):
     rest = fit(STEP, run.train_state, BATCHES, epochs=3, history=run.history, position=run.position, progress=None)
     assert [record["step"] for record in rest.history] == [5, 7, 10, 15]
     jax.tree.map(np.testing.assert_array_equal, rest.train_state._replace(key=0), whole.train_state._replace(key=0))
+
+
+def test_a_run_of_a_search_that_was_cut_short_is_no_trial(tmp_path):
+    space, file, seen = {"number": Choice(1, 2, 3)}, tmp_path / "search.jsonl", []
+
+    def search(signal_in):
+        results = Results.load(file) if file.exists() else Results(space, "loss")
+        for config in results.untried(grid(space)):
+            with stop_on_signal() as stop:
+                seen.append(config["number"])
+                batches = until_signal_at(6) if config["number"] == signal_in else BATCHES
+                run = fit(STEP, start(), batches, epochs=2, stop=stop, progress=None)
+            results = results.add(config, run)
+            results.save(file)
+        return [trial.metrics["step"] for trial in results.trials]
+
+    with pytest.raises(SystemExit, match="143"):
+        search(signal_in=2)
+    assert search(signal_in=None) == [10, 10, 10]
+    assert seen == [1, 2, 2, 3]
 
 
 def test_without_a_signal_nothing_happens():

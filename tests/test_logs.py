@@ -97,6 +97,38 @@ class TestALog:
         assert [line["step"] for line in log.measurements] == [5]
         assert (log.run["config"], len(log.run["processes"])) == ({"a": 2}, 1)
 
+    def test_is_that_of_the_last_run_for_a_log_that_is_used_again(self, tmp_path):
+        log = RunLog(tmp_path, measure=measure)
+        part = train(2, [log])
+        kept = part._replace(train_state=jax.tree.map(jnp.copy, part.train_state))
+        train(3, [log], train_state=part.train_state, history=part.history, position=part.position)
+        assert [record["step"] for record in read_log(tmp_path).records] == [5, 10, 15]
+        run = train(4, [log], train_state=kept.train_state, history=kept.history, position=kept.position)
+        assert read_log(tmp_path).records == list(run.history)
+        assert [process["step"] for process in read_log(tmp_path).run["processes"]] == [0, 10]
+        run = train(1, [log])
+        assert read_log(tmp_path).records == list(run.history)
+        assert [line["step"] for line in read_log(tmp_path).measurements] == [5]
+
+    def test_stays_where_it_is_when_the_program_changes_its_directory(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        log, elsewhere = RunLog("run"), tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        with TensorBoard("run") as board:
+            run = train(1, [log, board], validate=None)
+            monkeypatch.chdir(elsewhere)
+            train(2, [log, board], train_state=run.train_state, history=run.history, position=run.position)
+        assert [record["step"] for record in read_log(tmp_path / "run").records] == [5, 10]
+        assert list(elsewhere.iterdir()) == []
+
+    def test_is_read_whatever_letters_its_lines_have_and_end_within(self, tmp_path):
+        names = ["précision", "\u2028\x85"]  # the latter two are ends of lines to str.splitlines
+        run = Fitted((), ({"epoch": 1, "step": 5, **dict.fromkeys(names, 0.5)},))
+        RunLog(tmp_path, config={"prompt": names}).end(run)
+        with (tmp_path / "records.jsonl").open("ab") as file:
+            file.write('{"epoch": 2, "step": 10, "pré'.encode()[:-1])  # a process that was killed, or a full disk
+        assert read_log(tmp_path).records == list(run.history)
+
     def test_can_be_read_by_any_parser_when_a_loss_is_not_finite(self, tmp_path):
         log = RunLog(tmp_path, config={"diverged": math.inf}, measure=lambda state: {"norms": np.array([1, np.inf])})
         log(Fitted((), ({"epoch": 1, "step": 5, "loss": math.nan, "validation_loss": math.inf},)))
@@ -290,11 +322,13 @@ class TestTensorBoard:
         assert histogram.num == 16 * 4
         assert histogram.bucket_limit[-1] == pytest.approx(float(measured["high"]))
 
-    def test_hides_what_was_written_after_the_checkpoint(self, tmp_path):
+    @pytest.mark.parametrize("is_used_again", [False, True])
+    def test_hides_what_was_written_after_the_checkpoint(self, tmp_path, is_used_again):
         def record(*steps):
             return Fitted((), tuple({"epoch": 1, "step": step, "loss": 0.5} for step in steps))
 
-        for runs in ([record(5), record(5, 10)], [record(5, 10)]):  # killed at 10 with a checkpoint of 5
+        killed, went_on = [record(5), record(5, 10)], [record(5, 10)]  # killed at 10 with a checkpoint of 5
+        for runs in [killed + went_on] if is_used_again else [killed, went_on]:
             with TensorBoard(tmp_path) as board:
                 for run in runs:
                     board(run)

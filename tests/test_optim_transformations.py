@@ -1,5 +1,7 @@
 """What wraps and combines optimizers: each against what it promises, computed another way."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -404,6 +406,14 @@ class TestPlateau:
         values = [5, 1, 1, 3, 9, 9, 9, 9]  # means 3, 2, 9, 9
         along, _ = trajectory(opt, jnp.zeros(()), jnp.ones(8), jnp.array(values, jnp.float32))
         np.testing.assert_allclose(-jnp.diff(along, prepend=0.0), [1, 1, 1, 1, 1, 0.5, 0.5, 0.25])
+
+    @pytest.mark.parametrize("leaves_out", [optim.skip_nonfinite, optim.scale_loss])
+    def test_does_not_count_steps_that_are_left_out_around_it(self, leaves_out):
+        opt = leaves_out(optim.chain(optim.sgd(1.0), optim.reduce_on_plateau(0.5, patience=0, every=2)))
+        opt_state = opt.init(jnp.ones(()))
+        for value in (4.0, math.nan, 3.0, 2.0, 1.0, math.nan):
+            _, opt_state = opt.update(jnp.array(value), opt_state, jnp.ones(()), value=jnp.array(value))
+        assert optim.hyperparameters(opt_state)["scale"] == 1
 
     def test_ends_at_the_smallest_scale_and_measures_improvement_relatively(self):
         opt = optim.reduce_on_plateau(0.5, patience=0, tolerance=0.1, smallest=0.3)

@@ -144,7 +144,8 @@ def test_the_table():
 
 
 def test_results_survive_a_file(tmp_path):
-    space = {**SPACE, "decay": Uniform(0, 0.3), "depth": Integers(1, 3)}
+    prompts = Choice("add:\u2028", "über\x85")  # ends of lines to str.splitlines
+    space = {**SPACE, "decay": Uniform(0, 0.3), "depth": Integers(1, 3), "prompt": prompts}
     results = Results(space, "accuracy", "max")
     for number, one in enumerate(random(space, 4, seed=0)):
         results = results.add(one, {"accuracy": 0.1 * number, "loss": math.nan if number == 2 else 1 / 3}, number + 1)
@@ -155,7 +156,7 @@ def test_results_survive_a_file(tmp_path):
     assert [trial.config for trial in again.trials] == [trial.config for trial in results.trials]
     assert math.isnan(again.trials[2].metrics["loss"])
     assert again.trials[3] == results.trials[3]
-    assert all(json.loads(line) for line in (tmp_path / "search.jsonl").read_text().splitlines())
+    assert all(json.loads(line) for line in (tmp_path / "search.jsonl").read_bytes().splitlines())
 
 
 def test_what_is_left_of_an_interrupted_search():

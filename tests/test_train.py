@@ -550,6 +550,12 @@ class TestEvaluate:
         assert list(whole) == ["loss", "accuracy"]
         assert parts == pytest.approx(whole, rel=1e-5)
 
+    def test_what_does_not_count_may_be_nan(self, eval_step, train_state):
+        x, labels = make_batch()
+        whole = evaluate(eval_step, train_state, [(x, labels)])
+        assert math.isnan(float(eval_step(train_state, (x[:0], labels[:0]))["loss"]))
+        assert evaluate(eval_step, train_state, [(x, labels), (x[:0], labels[:0])]) == whole
+
     def test_weighs_batches_by_what_counts_in_them(self, train_state):
         x, labels = make_batch()
         labels = np.where(np.isin(np.arange(12), [0, 1, 2, 8]), labels, -1)

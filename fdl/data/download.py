@@ -2,13 +2,15 @@
 
 A file is written next to its place, as ``NAME.part``, and gets its name when it is complete and its checksum is
 right. A connection that breaks leaves the part behind, and the next attempt, in this call or in a later one, asks the
-server for the rest (HTTP Range).
+server for the rest (HTTP Range). Processes that start at once, as on several devices, download one after the other: all
+but the first find the file there.
 """
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,14 +71,47 @@ def download(
     """
     path, places = Path(path), [urls] if isinstance(urls, str) else list(urls)
     _check(places, checksum, attempts)
-    if path.exists():
-        if (is_ := _checksum_of(path, checksum)) != checksum.lower():
-            raise DownloadError(
-                f"{path} is there, but is not the file that was published: expected {checksum}, got {is_}. "
-                "Delete it, and it will be downloaded again"
-            )
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_there(path, checksum):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone_in(path.parent):
+            if not _is_there(path, checksum):  # another process may have brought it meanwhile
+                _bring(places, path, checksum, attempts, timeout)
+    return path
+
+
+def download_all(files: Sequence[Remote], folder: str | os.PathLike[str]) -> None:
+    """Downloads files into a folder, unless they are there already; see `download`."""
+    for file in files:
+        download(file.urls, Path(folder, file.name), checksum=file.checksum)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Waits until no other process downloads into the folder: two would write to the same part."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # there are network drives without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)  # which gives it up, as the end of the process does
+
+
+def _is_there(path: Path, checksum: str) -> bool:
+    if path.exists() and (is_ := _checksum_of(path, checksum)) != checksum.lower():
+        raise DownloadError(
+            f"{path} is there, but is not the file that was published: expected {checksum}, got {is_}. "
+            "Delete it, and it will be downloaded again"
+        )
+    return path.exists()
+
+
+def _bring(places: list[str], path: Path, checksum: str, attempts: int, timeout: float) -> None:
     part = path.with_name(path.name + ".part")
     problems: list[str] = []
     for url in places:
@@ -94,7 +129,7 @@ def download(
                 continue
             if (is_ := _checksum_of(part, checksum)) == checksum.lower():
                 part.replace(path)
-                return path
+                return
             part.unlink()
             problems.append(f"{url}: expected {checksum}, got {is_}")
             if not continued:
@@ -104,12 +139,6 @@ def download(
         f"Without a network, get the file elsewhere and put it at {path}; calling this again continues a download "
         "that broke off"
     )
-
-
-def download_all(files: Sequence[Remote], folder: str | os.PathLike[str]) -> None:
-    """Downloads files into a folder, unless they are there already; see `download`."""
-    for file in files:
-        download(file.urls, Path(folder, file.name), checksum=file.checksum)
 
 
 def _check(places: list[str], checksum: str, attempts: int) -> None:

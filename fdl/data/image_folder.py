@@ -27,7 +27,7 @@ def image_folder(
 
     Args:
         folder: its directories are the classes. Their images may be in directories of their own; files that are not
-            called like an image (.jpg, .png, ...) are passed over.
+            called like an image (.jpg, .png, ...), and hidden ones (.name), are passed over.
         size: (height, width), or one number for both, to which images are brought: as large as covers it, and
             then the middle of that. None when all have one size anyway.
         mode: "RGB" for three channels, "L" for one of grey.
@@ -50,7 +50,7 @@ def image_folder(
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        inside = sorted(path for path in Path(root, name).rglob("[!.]*") if path.suffix.lower() in SUFFIXES)
+        inside = sorted(path for path in Path(root, name).rglob("*") if _is_shown_image(path, root))
         if not inside:
             raise InputError(f"{root / name} has no images ({', '.join(sorted(SUFFIXES))}): is it a class?")
         files += inside
@@ -61,6 +61,12 @@ def image_folder(
     if len(height_width) != 2 or min(height_width) < 1:
         raise InputError(f"the size of images is a positive number or (height, width), got {size}")
     return ImageFiles(files, (*height_width,), mode, size is not None), np.array(labels, np.int32), tuple(classes)
+
+
+def _is_shown_image(path: Path, root: Path) -> bool:
+    """Whether a file is called like an image, and neither it nor a directory that it is in is hidden (.trash/1.jpg)."""
+    is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.suffix.lower() in SUFFIXES and not is_hidden
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,5 +134,7 @@ def _read(path: Path, size: tuple[int, int] | None, mode: str) -> np.ndarray:
             if size is not None:
                 upright = ImageOps.fit(upright, size[::-1], Image.Resampling.BILINEAR)
             return np.asarray(upright).reshape(upright.height, upright.width, len(mode))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises for damaged files
+    except InputError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's, for damaged files
         raise InputError(f"{path} cannot be read as an image: {error}") from error

@@ -46,7 +46,9 @@ def reduce_on_plateau(
 
     Losses are averaged over ``every`` updates, an epoch for example. A mean that is not below
     (1 - tolerance) times the best one so far (for losses below zero, 1 + tolerance) counts as no better, and NaN does;
-    after more than ``patience`` of these in a row the scale shrinks. It starts from 1 and is found in
+    after more than ``patience`` of these in a row the scale shrinks. `skip_nonfinite` and `scale_loss` therefore stand
+    around the whole chain, which does not see the steps that they leave out: behind ``skip_nonfinite(adam(1e-3))``, one
+    loss of NaN in each epoch would make every mean NaN, and the scale shrink for good. It starts from 1 and is found in
     `hyperparameters` as "scale". What is shrunk is the update, that is, the learning rate of an optimizer that
     stands in front; unlike a learning rate, it leaves that one's velocity as it was.
 

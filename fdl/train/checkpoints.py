@@ -86,6 +86,8 @@ class Checkpoints:
         if run.stopped is not None:
             return
         step = int(run.history[-1]["step"])
+        if not self._saves:
+            self._manager.reload()  # another process may have saved here since this one looked
         if self.latest is not None and step <= self.latest:
             raise InputError(
                 f"step {step} cannot be saved in {self._directory}, which has step {self.latest} already: go on from "

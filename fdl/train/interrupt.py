@@ -29,6 +29,15 @@ def stop_on_signal(*signals: signal.Signals) -> Iterator[Callable[[], str | None
     history has one record more, of the steps between the one before and the signal, and `early_stopping`, which counts
     records, counts this one too.
 
+    In a search each run has a block of its own. With one block around them all, the run that was cut short and one step
+    of each configuration that is left would count as trials, and nothing would be left for the next process to try:
+
+        for config in results.untried(configs):
+            with stop_on_signal() as stop:
+                run = fit(..., stop=stop)
+            results = results.add(config, run)  # not if a signal came
+            results.save("search.jsonl")
+
     Args:
         signals: which ones; SIGTERM if none is named. ``stop_on_signal(signal.SIGTERM, signal.SIGINT)`` stops by
             Ctrl-C too.

@@ -84,7 +84,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = (_parsed(line) for line in path.read_text(encoding="utf-8").splitlines())
+    # As bytes: the last line may end within a letter, and str.splitlines takes more characters for the end of a line.
+    lines = (_parsed(line) for line in path.read_bytes().split(b"\n"))
     return [line for line in lines if isinstance(line, dict)]
 
 
@@ -96,8 +97,8 @@ def _json(line: Mapping[str, Any]) -> str:
     return json.dumps(line, allow_nan=False, ensure_ascii=False)
 
 
-def _parsed(line: str) -> Any:
+def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or no text
         return None

@@ -1,5 +1,6 @@
 """Metrics: what people want to know of a model, as functions of (outputs, targets), one value per example."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -151,7 +152,19 @@ def mean_over_examples(metrics: Sequence[Mapping[str, Any]], examples: Sequence[
     """
     values = read(metrics)
     names = sorted(values[0], key=lambda name: name != "loss")  # a pytree has its keys in the order of the alphabet
-    return {name: float(np.average([_mean(one[name]) for one in values], weights=examples)) for name in names}
+    return {name: average([_mean(one[name]) for one in values], examples) for name in names}
+
+
+def average(values: Any, weights: Any) -> float:
+    """The mean of what counts: a value of no weight may be NaN, as that of a batch without examples is.
+
+    Example:
+        >>> average([1.0, math.nan, 4.0], [2, 0, 1]), average([math.nan], [0])
+        (2.0, nan)
+    """
+    values, weights = np.asarray(values), np.asarray(weights)
+    counts = weights != 0
+    return float(np.average(values[counts], weights=weights[counts])) if counts.any() else math.nan
 
 
 def read(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:

@@ -73,17 +73,19 @@ class RunLog:
         config: Mapping[str, Any] | None = None,
         measure: Callable[[Any], Mapping[str, Any]] | None = None,
     ):
-        self._directory = Path(directory)
+        self._directory = Path(directory).absolute()
         self._config = plain(config or {})
         self._measure = measure
         self._started = _now()
         self._run: dict[str, Any] | None = None  # what run.json says; None before the first record
+        self._records = 0  # how many are written
 
     def __call__(self, run: Fitted) -> None:
         """Writes the last record."""
         record = {name: value if isinstance(value, int) else float(value) for name, value in run.history[-1].items()}
-        if self._run is None:
+        if self._run is None or len(run.history) != self._records + 1:
             self._begin([plain(earlier) for earlier in run.history[:-1]])
+        self._records = len(run.history)
         append_line(self._directory / "records.jsonl", plain(record))
         found = {kind: values for kind, values in plain(measured(run, self._measure), DIGITS).items() if values}
         if found:
@@ -130,11 +132,12 @@ class RunLog:
         write_lines(measurements, [line for line in read_lines(measurements) if line.get("step", step + 1) <= step])
         file = self._directory / "run.json"
         before = json.loads(file.read_text(encoding="utf-8")).get("processes", []) if history and file.exists() else []
+        started = self._started if self._run is None else _now()  # a log that is used again is older than its run
         self._run = {
             "config": self._config,
             "versions": _versions(),
             "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-            "processes": [*before, {"started": self._started, "step": step}],
+            "processes": [*before, {"started": started, "step": step}],
         }
         self._write_run({"ended": None, "stopped": None})
 

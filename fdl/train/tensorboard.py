@@ -52,15 +52,19 @@ class TensorBoard:
         measure: Callable[[Any], Mapping[str, Any]] | None = None,
     ):
         self._writer = imported("tensorboardX", "event files are written by tensorboardX", "train").SummaryWriter
-        self._directory = Path(directory)
+        self._directory = Path(directory).absolute()
         self._config = config
         self._measure = measure
         self._writers: dict[str, Any] = {}
+        self._step = 0  # of the record before
 
     def __call__(self, run: Fitted) -> None:
         """Writes the last record."""
         record = run.history[-1]
         step = int(record["step"])
+        if step <= self._step:  # a run that starts anew, or goes on from before
+            self.close()
+        self._step = step
         after = int(run.history[-2]["step"]) if len(run.history) > 1 else 0
         for name, value in record.items():
             if name not in PLACE:

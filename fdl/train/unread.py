@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdl.train.metrics import mean_over_examples, read
+from fdl.train.metrics import average, mean_over_examples, read
 
 Record = dict[str, float]
 
@@ -121,6 +121,6 @@ def _means(values: Sequence[Mapping[str, np.ndarray]], examples: Sequence[int]) 
             np.full(len(some), n / np.size(one[name])) for some, n, one in zip(numbers, examples, values, strict=True)
         ]
         counted = np.concatenate(numbers).astype(np.float64)
-        return float(np.average(counted, weights=np.concatenate(weights))) if counted.size else math.nan
+        return average(counted, np.concatenate(weights))
 
     return {name: mean(name) for name in sorted(values[0], key=lambda name: name != "loss")}

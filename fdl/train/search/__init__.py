@@ -10,6 +10,9 @@
 
 The table points out where the best value lies at an end of its range. `successive_halving` spends more on what looks
 good early; `fit_many` trains many configurations of one architecture in one compiled step.
+
+A search that was interrupted goes on with `Results.load` and ``results.untried(configs)``; `fdl.train.stop_on_signal`
+belongs around each single run.
 """
 
 from fdl.train.search.candidates import grid, narrow, random
