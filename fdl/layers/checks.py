@@ -43,6 +43,25 @@ def check_product(who: str, x: Any, w: Any) -> None:
         check_floats(who, x)
 
 
+def check_approximate(who: str, approximate: bool) -> None:
+    """Refuses words for how to approximate, which would all be taken for True, PyTorch's "none" too.
+
+    Raises:
+        InputError: for what is neither True nor False.
+
+    Example:
+        >>> check_approximate("gelu", "none")
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: gelu takes approximate=True, for the form with a tanh, or False, for the exact one, \
+got 'none'
+    """
+    if approximate not in (True, False):
+        raise InputError(
+            f"{who} takes approximate=True, for the form with a tanh, or False, for the exact one, got {approximate!r}"
+        )
+
+
 def check_vectors(who: str, x: Any, **vectors: Any) -> None:
     """Refuses integers, and parameters that are not one number for each feature of x [..., C].
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.layers.checks import check_floats
+from fdl.layers.checks import check_approximate, check_floats
 from fdl.layers.rule_layer import RuleLayer
 from fdl.layers.self_gated import gelu, gelu_slope, silu, silu_slope
 from fdl.rule import rule, wide
@@ -132,7 +132,7 @@ def geglu(x: jax.Array, approximate: bool = True) -> jax.Array:
         y: [..., C], in the dtype of x, computed in float32 or wider.
 
     Raises:
-        InputError: for integers, and for an odd number of features.
+        InputError: for integers, for an odd number of features, and as `gelu`.
 
     Remembers:
         x.
@@ -152,6 +152,7 @@ def geglu(x: jax.Array, approximate: bool = True) -> jax.Array:
 @geglu.validate
 def _(x, approximate):
     _check_halves("geglu", x)
+    check_approximate("geglu", approximate)
 
 
 @geglu.forward

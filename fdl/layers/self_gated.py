@@ -36,7 +36,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.layer import Tree
-from fdl.layers.checks import check_feature_scale, check_floats
+from fdl.layers.checks import check_approximate, check_feature_scale, check_floats
 from fdl.layers.rule_layer import RuleLayer, learned_scalar
 from fdl.rule import rule, wide
 
@@ -52,7 +52,7 @@ def silu(x: jax.Array) -> jax.Array:
         y, of the same shape and dtype, computed in float32 or wider. NaN stays NaN.
 
     Raises:
-        InputError: for integers.
+        InputError: for integers, and for what is neither True nor False, such as PyTorch's "none" and "tanh".
 
     Remembers:
         x.
@@ -178,6 +178,7 @@ def gelu(x: jax.Array, approximate: bool = True) -> jax.Array:
 @gelu.validate
 def _(x, approximate):
     check_floats("gelu", x)
+    check_approximate("gelu", approximate)
 
 
 @gelu.forward
