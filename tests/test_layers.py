@@ -153,6 +153,7 @@ def test_a_softmax_of_nothing_is_nothing(rule):
 
 LOGITS = jnp.zeros((2, 3))
 X, W = jnp.ones((1, 2, 3)), jnp.ones((3, 3))
+NORMED = {"w": W, "gamma": W[0], "beta": W[0]}
 
 
 @pytest.mark.parametrize(
@@ -175,6 +176,14 @@ X, W = jnp.ones((1, 2, 3)), jnp.ones((3, 3))
         (lambda: affine(jnp.ones((2, 3), int), jnp.ones((3, 5), int), jnp.ones(5)), "affine expects floats, got int32"),
         (lambda: Affine(3, 4), "given its outputs alone, .* got bias=4"),
         (lambda: Affine(3, bias=False).apply({"w": LOGITS.T, "b": jnp.ones(2)}, {}, LOGITS), "called w, got b, w"),
+        (lambda: RMSNorm().apply({"gamma": jnp.ones(3), "beta": jnp.ones(3)}, {}, LOGITS), "called gamma, got beta, g"),
+        (lambda: LayerNorm().apply({"weight": jnp.ones(3)}, {}, LOGITS), "called beta and gamma, got weight"),
+        (lambda: BatchNorm().apply({"weight": jnp.ones(3)}, {}, LOGITS), "called beta and gamma, got weight"),
+        (lambda: GroupNorm(1).apply({}, {}, LOGITS), "called beta and gamma, got none"),
+        (lambda: InstanceNorm().apply({}, {}, LOGITS), "called beta and gamma, got none"),
+        (lambda: Embedding(3, 2).apply({"weight": LOGITS}, {}, jnp.zeros(2, int)), "called table, got weight"),
+        (lambda: ConvNormRelu(3, 1).apply(NORMED | {"b": W[0]}, {}, X), "called beta, gamma and w, got b, beta, gamma"),
+        (lambda: AffineNormRelu(3).apply(NORMED | {"b": W[0]}, {}, X), "called beta, gamma and w, got b, beta, gamma"),
         (
             lambda: MultiHeadAttention(1).apply({n: {"w": W} for n in "qkv"}, {}, X),
             "^q: .* called b and w, got w",

@@ -43,7 +43,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_eps, check_vectors
+from fdl.layers.checks import check_eps, check_names, check_vectors
 from fdl.rule import rule, wide
 
 
@@ -216,6 +216,7 @@ class BatchNorm(Layer):
         return params, {"mean": jnp.zeros(features), "var": jnp.ones(features)}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_names(self, params, "gamma", "beta")
         gamma, beta = params["gamma"], params["beta"]
         if not train:
             return batch_norm_inference(x, gamma, beta, state["mean"], state["var"], eps=self.eps), state

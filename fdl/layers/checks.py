@@ -191,8 +191,26 @@ def weights_of(layer: Any, params: Any) -> tuple[Any, Any]:
             ...
         fdl.errors.InputError: Affine(3) has parameters called b and w, got w: these are of another layer
     """
-    expected = ["b", "w"] if layer.bias else ["w"]
-    if sorted(params) != expected:
-        names, got = " and ".join(expected), ", ".join(sorted(params)) or "none"
-        raise InputError(f"{layer!r} has parameters called {names}, got {got}: these are of another layer")
+    names = ["b", "w"] if layer.bias else ["w"]
+    check_names(layer, params, *names)
     return params["w"], params.get("b")
+
+
+def check_names(layer: Any, params: Any, *names: str) -> None:
+    """Refuses parameters that are not called like those of a layer: what is missing or more is of another layer.
+
+    Raises:
+        InputError: with the names of both.
+
+    Example:
+        >>> from fdl.layers import RMSNorm
+        >>> check_names(RMSNorm(), {"gamma": jnp.ones(2), "beta": jnp.ones(2)}, "gamma")
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: RMSNorm() has parameters called gamma, got beta, gamma: these are of another layer
+    """
+    if sorted(params) != sorted(names):
+        *most, last = sorted(names)
+        expected = f"{', '.join(most)} and {last}" if most else last
+        got = ", ".join(sorted(params)) or "none"
+        raise InputError(f"{layer!r} has parameters called {expected}, got {got}: these are of another layer")
