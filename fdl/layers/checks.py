@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+import numbers
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
@@ -104,6 +106,16 @@ def check_feature_scale(who: str, x: Any, **vector: Any) -> None:
         )
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value can be compared with others; one that is traced can be as far as this is concerned.
+
+    Example:
+        >>> is_number(0.5), is_number(jnp.float32(1)), is_number((64,)), is_number(None)
+        (True, True, False, False)
+    """
+    return isinstance(value, (numbers.Real, jax.Array))
+
+
 def check_rate(who: str, rate: float) -> None:
     """Refuses what is no probability to drop.
 
@@ -116,7 +128,7 @@ def check_rate(who: str, rate: float) -> None:
             ...
         fdl.errors.InputError: Dropout needs a rate in [0, 1), the probability to drop, got 1
     """
-    if not 0 <= rate < 1:
+    if not (is_number(rate) and 0 <= rate < 1):
         raise InputError(f"{who} needs a rate in [0, 1), the probability to drop, got {rate}")
 
 
@@ -148,7 +160,7 @@ def check_eps(who: str, eps: float) -> None:
             ...
         fdl.errors.InputError: LayerNorm needs an eps between 0 and 1, got 64: the number of features is read off x
     """
-    if not 0 < eps < 1:
+    if not (is_number(eps) and 0 < eps < 1):
         raise InputError(f"{who} needs an eps between 0 and 1, got {eps}: the number of features is read off x")
 
 
