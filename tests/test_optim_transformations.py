@@ -265,6 +265,12 @@ class TestAverages:
         expected = jax.tree.map(lambda a: a[start::every].mean(0), along)
         assert_close(optim.averaged(opt_state), expected)
 
+    def test_a_mean_in_float64_has_all_its_digits(self):
+        with jax.enable_x64(True):
+            wide = [jax.tree.map(lambda a: a.astype(np.float64), tree) for tree in (PARAMS, GRADS)]
+            along, opt_state = trajectory(optim.chain(optim.sgd(0.1), optim.average()), *wide)
+            assert_close(optim.averaged(opt_state), jax.tree.map(lambda a: a.mean(0), along), rtol=1e-14, atol=1e-14)
+
     def test_before_the_start_the_average_is_the_weights(self):
         along, opt_state = trajectory(optim.chain(optim.sgd(0.1), optim.average(100)))
         assert_close(optim.averaged(opt_state), jax.tree.map(lambda a: a[-1], along))
