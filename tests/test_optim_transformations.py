@@ -182,6 +182,14 @@ class TestCombinations:
         ("call", "message"),
         [
             (lambda: optim.chain(), "at least one"),
+            (
+                lambda: optim.chain(optim.rmsprop(1.0), optim.momentum(0.1)).init(PARAMS),
+                "two optimizers with a learning rate",
+            ),
+            (
+                lambda: optim.chain(optim.chain(optim.add_l2(0.1), optim.sgd(1.0)), optim.adam()).init(PARAMS),
+                "turn them uphill: partition is for several",
+            ),
             (lambda: optim.partition(optim.sgd(0.1)), "needs groups"),
             (lambda: optim.partition(optim.sgd(0.1), rest=("*", optim.sgd(0.1))), "none called"),
             (lambda: optim.partition(optim.sgd(0.1), head=optim.sgd(0.1)), "expects head as a pair"),
