@@ -30,8 +30,11 @@ from fdl.layers import (
     LearnedPositions,
     MultiHeadAttention,
     PositionalEncoding,
+    Prelu,
     RMSNorm,
     SeparableConv,
+    Serial,
+    Swish,
     affine,
     batch_norm,
     batch_norm_inference,
@@ -124,6 +127,24 @@ def test_running_statistics_keep_their_dtype():
         params, state = jax.tree.map(lambda a: a.astype(jnp.float32), BatchNorm().init(KEY, x))
         _, new = BatchNorm().apply(params, state, x, train=True)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(new)} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Serial(Affine(4), BatchNorm(), Prelu(), LayerNorm(), Swish(), RMSNorm()),
+        Serial(Conv(4, 1), GroupNorm(2), InstanceNorm(), ConvNormRelu(4, 1), AffineNormRelu(4)),
+        *(RNN(3), LSTM(3), GRU(3)),
+    ],
+    ids=repr,
+)
+def test_all_that_init_makes_is_float32_also_where_jax_has_float64(layer):
+    x = jax.ShapeDtypeStruct((2, 5, 4), jnp.float32)
+    expected = jax.eval_shape(layer.init, KEY, x)
+    with jax.enable_x64(True):
+        made = jax.eval_shape(layer.init, KEY, x)
+    assert made == expected
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(made)} == {"float32"}
 
 
 NORMS = [BatchNorm(), AffineNormRelu(3), ConvNormRelu(3, 1)]

@@ -213,8 +213,8 @@ class BatchNorm(Layer):
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
         features = x.shape[-1:]
-        params = {"gamma": jnp.ones(features), "beta": jnp.zeros(features)}
-        return params, {"mean": jnp.zeros(features), "var": jnp.ones(features)}
+        params = {"gamma": jnp.ones(features, jnp.float32), "beta": jnp.zeros(features, jnp.float32)}
+        return params, {"mean": jnp.zeros(features, jnp.float32), "var": jnp.ones(features, jnp.float32)}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         check_names(self, params, "gamma", "beta")

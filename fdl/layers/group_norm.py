@@ -196,7 +196,7 @@ class GroupNorm(Layer):
         check_eps("GroupNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        return {"gamma": jnp.ones(x.shape[-1:]), "beta": jnp.zeros(x.shape[-1:])}, {}
+        return {"gamma": jnp.ones(x.shape[-1:], jnp.float32), "beta": jnp.zeros(x.shape[-1:], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         check_names(self, params, "gamma", "beta")
@@ -223,7 +223,7 @@ class InstanceNorm(Layer):
         check_eps("InstanceNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        return {"gamma": jnp.ones(x.shape[-1:]), "beta": jnp.zeros(x.shape[-1:])}, {}
+        return {"gamma": jnp.ones(x.shape[-1:], jnp.float32), "beta": jnp.zeros(x.shape[-1:], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         check_names(self, params, "gamma", "beta")

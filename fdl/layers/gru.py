@@ -188,4 +188,4 @@ class GRU(Recurrent):
     remember: Literal["gates", "states"] = "gates"
 
     def biases(self) -> dict[str, Any]:
-        return {**super().biases(), "bh": jnp.zeros(self.hidden)}
+        return {**super().biases(), "bh": jnp.zeros(self.hidden, jnp.float32)}

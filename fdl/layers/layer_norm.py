@@ -212,7 +212,7 @@ class LayerNorm(Layer):
         check_eps("LayerNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        return {"gamma": jnp.ones(x.shape[-1:]), "beta": jnp.zeros(x.shape[-1:])}, {}
+        return {"gamma": jnp.ones(x.shape[-1:], jnp.float32), "beta": jnp.zeros(x.shape[-1:], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         check_names(self, params, "gamma", "beta")
@@ -239,7 +239,7 @@ class RMSNorm(Layer):
         check_eps("RMSNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        return {"gamma": jnp.ones(x.shape[-1:])}, {}
+        return {"gamma": jnp.ones(x.shape[-1:], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         check_names(self, params, "gamma")

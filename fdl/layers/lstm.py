@@ -213,4 +213,4 @@ class LSTM(Recurrent):
     remember: Literal["gates", "states"] = "gates"
 
     def biases(self) -> dict[str, Any]:
-        return {"b": jnp.zeros(4 * self.hidden).at[self.hidden : 2 * self.hidden].set(self.forget_bias)}
+        return {"b": jnp.zeros(4 * self.hidden, jnp.float32).at[self.hidden : 2 * self.hidden].set(self.forget_bias)}

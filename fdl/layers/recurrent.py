@@ -106,7 +106,7 @@ class Recurrent(Layer):
 
     def biases(self) -> dict[str, Any]:
         """The parameters that are no weights, as they start."""
-        return {"b": jnp.zeros(self.gates * self.hidden)}
+        return {"b": jnp.zeros(self.gates * self.hidden, jnp.float32)}
 
     def window(self, xs: Any) -> tuple[int, ...]:
         """The spatial part of the weights' shapes: none, where every position is a feature."""

@@ -38,4 +38,4 @@ def learned_scalar(who: str, x: Any, start: float, shared: bool) -> jax.Array:
     """A parameter that scales features: one number for each feature of x [..., C], or one for all of them."""
     if not shared and not x.shape:
         raise InputError(f"{who} learns one number per feature of x [..., C], got a scalar: use shared=True")
-    return jnp.full(() if shared else x.shape[-1:], start)
+    return jnp.full(() if shared else x.shape[-1:], start, jnp.float32)

@@ -148,7 +148,7 @@ class _TiedScores(Layer):
     vocabulary: int
 
     def init(self, key: jax.Array, x: Any, table: Any) -> tuple[Tree, Tree]:
-        return {"b": jnp.zeros(self.vocabulary)}, {}
+        return {"b": jnp.zeros(self.vocabulary, jnp.float32)}, {}
 
     def apply(
         self, params: Tree, state: Tree, x: Any, table: Any, *, key: Any = None, train: bool = False

@@ -101,7 +101,7 @@ class ScaleAndShift(Layer):
     """
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        return {"gamma": jnp.ones(x.shape[-1]), "beta": jnp.zeros(x.shape[-1])}, {}
+        return {"gamma": jnp.ones(x.shape[-1], jnp.float32), "beta": jnp.zeros(x.shape[-1], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         gamma, beta = (jnp.broadcast_to(params[name], x.shape) for name in ("gamma", "beta"))
@@ -138,7 +138,7 @@ class SparseConv(Layer):
             self.w_init(one, (self.kernel, self.kernel, len(below)), fans=(taps * len(below), taps))
             for one, below in zip(keys, self.table, strict=True)
         ]
-        return {"w": jnp.concatenate(parts, axis=-1), "b": jnp.zeros(len(self.table))}, {}
+        return {"w": jnp.concatenate(parts, axis=-1), "b": jnp.zeros(len(self.table), jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         sees = np.array([i for below in self.table for i in below])
