@@ -1,4 +1,4 @@
-"""The Python in README.md and in docs/guide.md runs, as a reader would copy it, and prints what stands there."""
+"""The Python in README.md and in docs runs, as a reader would copy it, and prints what stands there."""
 
 import contextlib
 import io
@@ -6,7 +6,13 @@ import re
 import textwrap
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+
+import fdl
+from fdl.layers import gru_step, lstm_step
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n\n?((?:    [^\n]*\n|\n(?=    ))*)", re.MULTILINE | re.DOTALL)
@@ -30,20 +36,86 @@ def test_the_guide_prints_what_it_says():
         assert numbers == pytest.approx(told, rel=0.1)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/guide.md"])
-def test_the_files_that_are_named_are_there(document):
+@pytest.fixture(scope="module")
+def from_pytorch():
+    """What the blocks of docs/from_pytorch.md define."""
+    names = {}
+    results = list(run("docs/from_pytorch.md", names))
+    assert len(results) == 2
+    for printed, expected in results:
+        assert printed == expected
+    return names
+
+
+def test_a_network_from_pytorch_computes_what_it_did_there(from_pytorch):
+    theirs, rng = from_pytorch["theirs"], np.random.default_rng(1)
+    x = rng.normal(size=(2, 3, 5, 6))
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)]), (3, 3), (2, 3))
+    y = np.einsum("nihwab,oiab->nohw", windows, theirs["0.weight"])
+    bias, gamma, beta, mean, var = (
+        theirs[name][:, None, None] for name in ("0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var")
+    )
+    y = np.maximum((y + bias - mean) / np.sqrt(var + 1e-5) * gamma + beta, 0).reshape(2, -1)
+    y = y @ theirs["4.weight"].T + theirs["4.bias"]
+    net, params, state = (from_pytorch[name] for name in ("net", "params", "state"))
+    ours, _ = net.apply(params, state, jnp.asarray(np.moveaxis(x, 1, -1), jnp.float32))
+    np.testing.assert_allclose(ours, y, rtol=1e-4, atol=1e-4)
+
+
+def test_recurrent_layers_from_pytorch_compute_what_they_did_there(from_pytorch):
+    rng = np.random.default_rng(2)
+    x, h, c = rng.normal(size=(2, 3)), rng.normal(size=(2, 5)), rng.normal(size=(2, 5))
+
+    def drawn(gates):
+        return [rng.normal(size=(gates * 5, *axes)) for axes in ((3,), (5,), (), ())]
+
+    def of(x, w, b):
+        return np.split(x @ w.T + b, len(b) // 5, axis=1)
+
+    w_ih, w_hh, b_ih, b_hh = lstm = drawn(4)
+    i, f, g, o = (a + b for a, b in zip(of(x, w_ih, b_ih), of(h, w_hh, b_hh), strict=True))
+    cell = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    ours = jax.tree.map(jnp.float32, from_pytorch["lstm_params"](*lstm))
+    np.testing.assert_allclose(lstm_step(*map(jnp.float32, (x, h, c)), **ours)[1], cell, rtol=1e-4, atol=1e-5)
+    shown = sigmoid(o) * np.tanh(cell)
+    np.testing.assert_allclose(lstm_step(*map(jnp.float32, (x, h, c)), **ours)[0], shown, rtol=1e-4, atol=1e-5)
+
+    w_ih, w_hh, b_ih, b_hh = gru = drawn(3)
+    (r, z, n), (r_h, z_h, n_h) = of(x, w_ih, b_ih), of(h, w_hh, b_hh)
+    kept, new = sigmoid(z + z_h), np.tanh(n + sigmoid(r + r_h) * n_h)
+    ours = jax.tree.map(jnp.float32, from_pytorch["gru_params"](*gru))
+    np.testing.assert_allclose(
+        gru_step(*map(jnp.float32, (x, h)), **ours), kept * h + (1 - kept) * new, rtol=1e-4, atol=1e-5
+    )
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize(("document", "least"), [("README.md", 10), ("docs/guide.md", 10), ("docs/from_pytorch.md", 2)])
+def test_the_files_that_are_named_are_there(document, least):
     named = re.findall(r"[`(]((?:fdl|docs|examples|benchmarks|tests)/[\w/.]*)[`)]", read(document))
-    assert len(named) > 10
+    assert len(named) >= least
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_what_the_tables_from_pytorch_name_is_in_fdl():
+    rows = [line.split(" | ", 1)[1] for line in read("docs/from_pytorch.md").splitlines() if line.startswith("| `")]
+    called = {name for row in rows for name in re.findall(r"(?<![\w.])([A-Za-z]\w*)\(", row)}
+    public = {name for module in (fdl.layers, fdl.losses, fdl.optim, fdl.initializers) for name in module.__all__}
+    assert len(called) > 40
+    assert called - public == {"float"}  # Python's own
 
 
 def read(document):
     return (ROOT / document).read_text(encoding="utf-8")
 
 
-def run(document):
-    """What each block of Python in a document prints, and what stands indented under it."""
-    text, names = read(document), {"__name__": "document"}
+def run(document, names=None):
+    """What each block of Python in a document prints, and what stands indented under it; names are what they define."""
+    text, names = read(document), {} if names is None else names
+    names["__name__"] = "document"
     for block in BLOCK.finditer(text):
         # As many empty lines first as there are before the block, so that a traceback names the document's line.
         lines_before = "\n" * text.count("\n", 0, block.start(1))

@@ -171,8 +171,23 @@ def test_a_softmax_of_nothing_is_nothing(rule):
     assert y.shape == pull_back(y)[0].shape == (3, 0)
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LayerNorm((8, 8)), r"LayerNorm needs an eps between 0 and 1, got \(8, 8\): the number of features"),
+        (lambda: RMSNorm(None), "RMSNorm needs an eps between 0 and 1, got None"),
+        (lambda: BatchNorm(momentum=None), r"BatchNorm needs a momentum in \[0, 1\), got None"),
+        (lambda: Dropout("0.5"), r"Dropout needs a rate in \[0, 1\), the probability to drop, got 0.5"),
+    ],
+)
+def test_what_is_no_number_is_refused_as_one_out_of_range(make, message):
+    with pytest.raises(fdl.InputError, match=message):
+        make()
+
+
 LOGITS = jnp.zeros((2, 3))
 X, W = jnp.ones((1, 2, 3)), jnp.ones((3, 3))
+NORMED = {"w": W, "gamma": W[0], "beta": W[0]}
 
 
 @pytest.mark.parametrize(
@@ -195,6 +210,14 @@ X, W = jnp.ones((1, 2, 3)), jnp.ones((3, 3))
         (lambda: affine(jnp.ones((2, 3), int), jnp.ones((3, 5), int), jnp.ones(5)), "affine expects floats, got int32"),
         (lambda: Affine(3, 4), "given its outputs alone, .* got bias=4"),
         (lambda: Affine(3, bias=False).apply({"w": LOGITS.T, "b": jnp.ones(2)}, {}, LOGITS), "called w, got b, w"),
+        (lambda: RMSNorm().apply({"gamma": jnp.ones(3), "beta": jnp.ones(3)}, {}, LOGITS), "called gamma, got beta, g"),
+        (lambda: LayerNorm().apply({"weight": jnp.ones(3)}, {}, LOGITS), "called beta and gamma, got weight"),
+        (lambda: BatchNorm().apply({"weight": jnp.ones(3)}, {}, LOGITS), "called beta and gamma, got weight"),
+        (lambda: GroupNorm(1).apply({}, {}, LOGITS), "called beta and gamma, got none"),
+        (lambda: InstanceNorm().apply({}, {}, LOGITS), "called beta and gamma, got none"),
+        (lambda: Embedding(3, 2).apply({"weight": LOGITS}, {}, jnp.zeros(2, int)), "called table, got weight"),
+        (lambda: ConvNormRelu(3, 1).apply(NORMED | {"b": W[0]}, {}, X), "called beta, gamma and w, got b, beta, gamma"),
+        (lambda: AffineNormRelu(3).apply(NORMED | {"b": W[0]}, {}, X), "called beta, gamma and w, got b, beta, gamma"),
         (
             lambda: MultiHeadAttention(1).apply({n: {"w": W} for n in "qkv"}, {}, X),
             "^q: .* called b and w, got w",

@@ -353,6 +353,10 @@ def test_muon_is_for_matrices_and_stacks_of_them_on_request():
         assert sorted(leaf.size for leaf in velocity) == sorted(sizes[name] for name in names)
     with pytest.raises(fdl.InputError, match=r"no weight with two axes, w has 3: .* Repeat, keep= says which"):
         optim.muon().init(params["stack"])
+    with pytest.raises(fdl.InputError, match=r"finds none, but a matrix called head\.kernel: keep= says which"):
+        optim.muon().init({"head": {"kernel": params["w"], "b": params["b"]}})
+    with pytest.raises(fdl.InputError, match="finds none, but a single matrix: keep= says which"):
+        optim.muon().init(params["w"])
     opt = optim.muon(keep="b")
     opt_state = opt.init(params)
     with pytest.raises(fdl.InputError, match=r"muon expects matrices.*got shape \[2\]"):
@@ -381,8 +385,9 @@ def test_the_layers_of_a_stack_have_lengths_of_their_own_by_vmap():
 
 
 def test_extra_arguments_are_allowed():
+    params = {"w": jnp.ones((2, 2))}
     for opt, _ in OPTIMIZERS.values():
-        opt.update(jnp.ones((2, 2)), opt.init(jnp.ones((2, 2))), jnp.ones((2, 2)), value=1.0)
+        opt.update(params, opt.init(params), params, value=1.0)
 
 
 NOT_NEGATIVE = "that is not negative, got"

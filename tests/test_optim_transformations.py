@@ -184,6 +184,14 @@ class TestCombinations:
         ("call", "message"),
         [
             (lambda: optim.chain(), "at least one"),
+            (
+                lambda: optim.chain(optim.rmsprop(1.0), optim.momentum(0.1)).init(PARAMS),
+                "two optimizers with a learning rate",
+            ),
+            (
+                lambda: optim.chain(optim.chain(optim.add_l2(0.1), optim.sgd(1.0)), optim.adam()).init(PARAMS),
+                "turn them uphill: partition is for several",
+            ),
             (lambda: optim.partition(optim.sgd(0.1)), "needs groups"),
             (lambda: optim.partition(optim.sgd(0.1), rest=("*", optim.sgd(0.1))), "none called"),
             (lambda: optim.partition(optim.sgd(0.1), head=optim.sgd(0.1)), "expects head as a pair"),
@@ -266,6 +274,12 @@ class TestAverages:
         along, opt_state = trajectory(optim.chain(optim.sgd(0.1), optim.average(start, every)))
         expected = jax.tree.map(lambda a: a[start::every].mean(0), along)
         assert_close(optim.averaged(opt_state), expected)
+
+    def test_a_mean_in_float64_has_all_its_digits(self):
+        with jax.enable_x64(True):
+            wide = [jax.tree.map(lambda a: a.astype(np.float64), tree) for tree in (PARAMS, GRADS)]
+            along, opt_state = trajectory(optim.chain(optim.sgd(0.1), optim.average()), *wide)
+            assert_close(optim.averaged(opt_state), jax.tree.map(lambda a: a.mean(0), along), rtol=1e-14, atol=1e-14)
 
     def test_before_the_start_the_average_is_the_weights(self):
         along, opt_state = trajectory(optim.chain(optim.sgd(0.1), optim.average(100)))

@@ -308,6 +308,7 @@ ZERO, W, WB = jnp.zeros((3, 2)), jnp.zeros((2, 8)), jnp.zeros(8)
         (lambda: LSTM(0), "LSTM needs hidden as a whole number of at least 1, got 0"),
         (lambda: LSTM(3).init(KEY, XS[0]), r"xs of shape \[N, T, ..., D\], got \[4, 2\]"),
         (lambda: LSTM(2).apply({"wx": W, "wh": W, "b": WB}, {}, XS, None, ZERO), "starts from 2 arrays"),
+        (lambda: GRU(2).apply({"wx": W, "wh": W, "b": WB}, {}, XS), "called b, bh, wh and wx, got b, wh, wx"),
         (lambda: Stacked(LSTM(3)).init(KEY, XS, None, ()), "1 layers"),
         (lambda: Stacked(LSTM(3), Affine(2)), r"Stacked is made of layers over sequences, got Affine\(2\)"),
         (lambda: Bidirectional(Affine(2)), r"Bidirectional is made of layers over sequences, got Affine\(2\)"),

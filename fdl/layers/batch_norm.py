@@ -43,7 +43,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_eps, check_vectors
+from fdl.layers.checks import check_eps, check_names, check_vectors, is_number
 from fdl.rule import rule, wide
 
 
@@ -187,7 +187,8 @@ class BatchNorm(Layer):
     momentum * running + (1 - momentum) * batch. Otherwise the running ones are used, unchanged.
 
     Args:
-        momentum: how much of the running statistics each step keeps, in [0, 1).
+        momentum: how much of the running statistics each step keeps, in [0, 1); PyTorch's is what it takes of the new
+            ones, 1 - momentum, and its running variance is over n - 1.
         eps: what keeps the root away from zero.
 
     Raises:
@@ -206,7 +207,7 @@ class BatchNorm(Layer):
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.momentum < 1:
+        if not (is_number(self.momentum) and 0 <= self.momentum < 1):
             raise InputError(f"BatchNorm needs a momentum in [0, 1), got {self.momentum}")
         check_eps("BatchNorm", self.eps)
 
@@ -216,6 +217,7 @@ class BatchNorm(Layer):
         return params, {"mean": jnp.zeros(features, jnp.float32), "var": jnp.ones(features, jnp.float32)}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_names(self, params, "gamma", "beta")
         gamma, beta = params["gamma"], params["beta"]
         if not train:
             return batch_norm_inference(x, gamma, beta, state["mean"], state["var"], eps=self.eps), state

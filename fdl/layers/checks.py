@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+import numbers
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
@@ -85,6 +87,16 @@ def check_feature_scale(who: str, x: Any, **vector: Any) -> None:
         )
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value can be compared with others; one that is traced can be as far as this is concerned.
+
+    Example:
+        >>> is_number(0.5), is_number(jnp.float32(1)), is_number((64,)), is_number(None)
+        (True, True, False, False)
+    """
+    return isinstance(value, (numbers.Real, jax.Array))
+
+
 def check_rate(who: str, rate: float) -> None:
     """Refuses what is no probability to drop.
 
@@ -97,7 +109,7 @@ def check_rate(who: str, rate: float) -> None:
             ...
         fdl.errors.InputError: Dropout needs a rate in [0, 1), the probability to drop, got 1
     """
-    if not 0 <= rate < 1:
+    if not (is_number(rate) and 0 <= rate < 1):
         raise InputError(f"{who} needs a rate in [0, 1), the probability to drop, got {rate}")
 
 
@@ -147,7 +159,7 @@ def check_eps(who: str, eps: float) -> None:
             ...
         fdl.errors.InputError: LayerNorm needs an eps between 0 and 1, got 64: the number of features is read off x
     """
-    if isinstance(eps, tuple | list) or not 0 < eps < 1:  # such as the shape that is normalised elsewhere
+    if not (is_number(eps) and 0 < eps < 1):
         raise InputError(f"{who} needs an eps between 0 and 1, got {eps}: the number of features is read off x")
 
 
@@ -190,8 +202,26 @@ def weights_of(layer: Any, params: Any) -> tuple[Any, Any]:
             ...
         fdl.errors.InputError: Affine(3) has parameters called b and w, got w: these are of another layer
     """
-    expected = ["b", "w"] if layer.bias else ["w"]
-    if sorted(params) != expected:
-        names, got = " and ".join(expected), ", ".join(sorted(params)) or "none"
-        raise InputError(f"{layer!r} has parameters called {names}, got {got}: these are of another layer")
+    names = ["b", "w"] if layer.bias else ["w"]
+    check_names(layer, params, *names)
     return params["w"], params.get("b")
+
+
+def check_names(layer: Any, params: Any, *names: str) -> None:
+    """Refuses parameters that are not called like those of a layer: what is missing or more is of another layer.
+
+    Raises:
+        InputError: with the names of both.
+
+    Example:
+        >>> from fdl.layers import RMSNorm
+        >>> check_names(RMSNorm(), {"gamma": jnp.ones(2), "beta": jnp.ones(2)}, "gamma")
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: RMSNorm() has parameters called gamma, got beta, gamma: these are of another layer
+    """
+    if sorted(params) != sorted(names):
+        *most, last = sorted(names)
+        expected = f"{', '.join(most)} and {last}" if most else last
+        got = ", ".join(sorted(params)) or "none"
+        raise InputError(f"{layer!r} has parameters called {expected}, got {got}: these are of another layer")

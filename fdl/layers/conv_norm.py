@@ -28,6 +28,7 @@ from fdl.layer import Layer, Tree
 from fdl.layers.activation import relu
 from fdl.layers.batch_norm import BatchNorm, batch_norm, batch_norm_inference
 from fdl.layers.causal import continued
+from fdl.layers.checks import check_names
 from fdl.layers.conv import Conv, conv
 from fdl.rule import rule
 from fdl.windows import Padding
@@ -156,6 +157,7 @@ class ConvNormRelu(Layer):
         return params | norm_params, state
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_names(self, params, "w", "gamma", "beta")
         w, gamma, beta = params["w"], params["gamma"], params["beta"]
         if not train:
             z, state = self.conv.apply({"w": w}, state, x)

@@ -27,7 +27,7 @@ from fdl.errors import InputError
 from fdl.ids import check_ids, slots
 from fdl.initializers import Initializer, normal
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_floats, check_initializers
+from fdl.layers.checks import check_floats, check_initializers, check_names
 from fdl.rule import rule, wide
 
 
@@ -113,4 +113,5 @@ class Embedding(Layer):
         return {"table": self.w_init(key, (self.vocabulary, self.features))}, {}
 
     def apply(self, params: Tree, state: Tree, ids: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_names(self, params, "table")
         return embedding(ids, params["table"]), state

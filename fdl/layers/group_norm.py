@@ -33,7 +33,7 @@ import jax.numpy as jnp
 from fdl.counts import check_count, is_count
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_eps, check_vectors
+from fdl.layers.checks import check_eps, check_names, check_vectors
 from fdl.layers.taps import as_rows
 from fdl.rule import rule, wide
 
@@ -199,6 +199,7 @@ class GroupNorm(Layer):
         return {"gamma": jnp.ones(x.shape[-1:], jnp.float32), "beta": jnp.zeros(x.shape[-1:], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_names(self, params, "gamma", "beta")
         return group_norm(x, params["gamma"], params["beta"], groups=self.groups, eps=self.eps), state
 
 
@@ -225,4 +226,5 @@ class InstanceNorm(Layer):
         return {"gamma": jnp.ones(x.shape[-1:], jnp.float32), "beta": jnp.zeros(x.shape[-1:], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_names(self, params, "gamma", "beta")
         return instance_norm(x, params["gamma"], params["beta"], eps=self.eps), state

@@ -183,6 +183,7 @@ class GRU(Recurrent):
 
     rule = gru
     gates: ClassVar[int] = 3
+    names: ClassVar[tuple[str, ...]] = ("wx", "wh", "b", "bh")
 
     remember: Literal["gates", "states"] = "gates"
 

@@ -41,7 +41,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_eps, check_vectors
+from fdl.layers.checks import check_eps, check_names, check_vectors
 from fdl.layers.in_groups import group_size, in_groups
 from fdl.rule import rule, wide
 
@@ -215,6 +215,7 @@ class LayerNorm(Layer):
         return {"gamma": jnp.ones(x.shape[-1:], jnp.float32), "beta": jnp.zeros(x.shape[-1:], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_names(self, params, "gamma", "beta")
         return layer_norm(x, params["gamma"], params["beta"], eps=self.eps), state
 
 
@@ -241,4 +242,5 @@ class RMSNorm(Layer):
         return {"gamma": jnp.ones(x.shape[-1:], jnp.float32)}, {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_names(self, params, "gamma")
         return rms_norm(x, params["gamma"], eps=self.eps), state

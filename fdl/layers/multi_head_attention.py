@@ -50,7 +50,7 @@ class MultiHeadAttention(Layer):
         heads: how many, h.
         dim: the features of each head; C / heads if None.
         kv_heads: how many heads keys and values have, a divisor of ``heads``; as many if None.
-        causal: whether a position attends only to itself and those before it.
+        causal: whether a position attends only to itself and those before it; x then attends to itself alone.
         rotary_base: rotates queries and keys by their positions (`fdl.layers.rotary`) with this base; None does not.
         rate: the probability to drop an attention weight in training.
         bias: whether the four maps have a bias.
@@ -59,8 +59,9 @@ class MultiHeadAttention(Layer):
 
     Raises:
         InputError: when heads do not divide C, or kv_heads the heads; for a rotary_base that is not above one; without
-            a key in training with a rate; and, while streaming, for a context, lengths or mask, and for more positions
-            than there is room for (inside jit, where they are not known, the output is then NaN).
+            a key in training with a rate; for a context where ``causal``; and, while streaming, for lengths or a mask,
+            and for more positions than there is room for (inside jit, where they are not known, the output is then
+            NaN).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -130,10 +131,9 @@ class MultiHeadAttention(Layer):
         q, k, v = self._split(params, *self._projected(params, x, context))
         if not state:
             q, k = self._rotated(q, k)
-            causal = self.causal and context is None
-            y = attention(q, k, v, mask=mask, lengths=lengths, key=key, causal=causal, rate=rate)
+            y = attention(q, k, v, mask=mask, lengths=lengths, key=key, causal=self.causal, rate=rate)
         else:
-            if any(given is not None for given in (context, lengths, mask)):
+            if any(given is not None for given in (lengths, mask)):
                 raise InputError("MultiHeadAttention takes x alone while it is streaming")
             y, state = self._continued(state, q, k, v, key, rate)
         y = y.reshape(*y.shape[:2], y.shape[2] * y.shape[3])
@@ -145,14 +145,13 @@ class MultiHeadAttention(Layer):
         Args:
             params, x, context, lengths, mask: as for `apply`.
         """
+        self._check(x, context)
         q, k, _ = self._split(params, *self._projected(params, x, context))
         q, k = self._rotated(q, k)
         keys = k.shape[1]
         # y = p v is p where v is the identity
         v = jnp.broadcast_to(jnp.eye(keys, dtype=k.dtype)[:, None], (*k.shape[:3], keys))
-        return jnp.moveaxis(
-            attention(q, k, v, mask=mask, lengths=lengths, causal=self.causal and context is None), 2, 1
-        )
+        return jnp.moveaxis(attention(q, k, v, mask=mask, lengths=lengths, causal=self.causal), 2, 1)
 
     def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:
         if not self.causal:
@@ -165,10 +164,15 @@ class MultiHeadAttention(Layer):
             "position": jnp.zeros((), jnp.int32),
         }
 
-    def _check(self, *inputs: Any) -> None:
-        shapes = [list(jnp.shape(a)) for a in inputs if a is not None]
+    def _check(self, x: Any, context: Any) -> None:
+        shapes = [list(jnp.shape(a)) for a in (x, context) if a is not None]
         if any(len(shape) != 3 for shape in shapes):
             raise InputError(f"MultiHeadAttention expects inputs of shape [N, T, C], got {shapes}")
+        if self.causal and context is not None:
+            raise InputError(
+                "MultiHeadAttention with causal=True looks back in x alone, and is given a context: leave it out, "
+                "x as well, or mask= says which of its positions each query sees"
+            )
 
     def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
         context = x if context is None else context

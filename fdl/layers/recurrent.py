@@ -29,7 +29,7 @@ from fdl.ids import check_lengths
 from fdl.initializers import Initializer, glorot_uniform, orthogonal
 from fdl.keys import split_key
 from fdl.layer import Layer, Tree
-from fdl.layers.checks import check_initializers
+from fdl.layers.checks import check_initializers, check_names
 from fdl.layers.combinators import Serial
 from fdl.rule import Rule, rule
 from fdl.wiring import Combinator, Net
@@ -87,13 +87,14 @@ def _(lengths, dys):
 class Recurrent(Layer):
     """A layer of one recurrent rule, over inputs (xs, lengths=None, start=None).
 
-    A subclass names the rule and how many gates and states it has. Its fields that the rule knows as static
-    choices are passed to it.
+    A subclass names the rule and its parameters, and how many gates and states it has. Its fields that the rule knows
+    as static choices are passed to it.
     """
 
     rule: ClassVar[Rule[..., Any]]
     gates: ClassVar[int] = 1
     states: ClassVar[int] = 1
+    names: ClassVar[tuple[str, ...]] = ("wx", "wh", "b")  # of the parameters
 
     hidden: int
     wx_init: Initializer = glorot_uniform()
@@ -140,6 +141,7 @@ class Recurrent(Layer):
         key: Any = None,
         train: bool = False,
     ) -> tuple[Any, Tree]:
+        check_names(self, params, *self.names)
         rule = type(self).rule
         choices = {name: value for name, value in vars(self).items() if name in rule.static}
         before = self.start(xs) if start is None else start

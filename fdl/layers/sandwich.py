@@ -26,7 +26,7 @@ from fdl.layer import Layer, Tree
 from fdl.layers.activation import relu
 from fdl.layers.affine import Affine, affine
 from fdl.layers.batch_norm import BatchNorm, batch_norm, batch_norm_inference
-from fdl.layers.checks import weights_of
+from fdl.layers.checks import check_names, weights_of
 from fdl.rule import rule
 
 
@@ -197,6 +197,7 @@ class AffineNormRelu(Layer):
         return params | norm_params, state
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        check_names(self, params, "w", "gamma", "beta")
         w, gamma, beta = params["w"], params["gamma"], params["beta"]
         if not train:
             n = batch_norm_inference(affine(x, w), gamma, beta, state["mean"], state["var"], eps=self.eps)

@@ -103,9 +103,13 @@ def average(start: int = 0, every: int = 1) -> Optimizer:
     def update(grads: Any, opt_state: AverageState, params: Any = None, **_: Any) -> tuple[Any, AverageState]:
         moved = _moved("average", grads, params)
         since = opt_state.step - start
-        counted = since // every + 1  # the one of this step included
-        share = jnp.where(since < 0, 1.0, jnp.where(since % every == 0, 1 / jnp.maximum(counted, 1), 0.0))
-        mean = jax.tree.map(lambda a, w: a + share.astype(a.dtype) * (w - a), opt_state.average, moved)
+        counts = (since < 0) | (since % every == 0)
+        among = jnp.maximum(since // every + 1, 1)  # how many count, the one of this step included
+
+        def mix(a: jax.Array, w: jax.Array) -> jax.Array:
+            return jnp.where(counts, a + (w - a) / among.astype(a.dtype), a)
+
+        mean = jax.tree.map(mix, opt_state.average, moved)
         return grads, AverageState(opt_state.step + 1, {}, mean)
 
     return Optimizer(init, update)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.optim.optimizer import Optimizer, update_with
+from fdl.optim.recurrence import FirstOrderState
 from fdl.optim.trees import check_gradients, merge
 from fdl.paths import Keep, matcher, select
 from fdl.rule import wide
@@ -33,7 +34,8 @@ def chain(*optimizers: Optimizer) -> Optimizer:
         An optimizer whose state is the tuple of their states.
 
     Raises:
-        InputError: when there is none.
+        InputError: when there is none, and from init for two that have a learning rate: both turn the sign, so that the
+            second would lead uphill.
 
     Example:
         >>> import jax.numpy as jnp
@@ -47,7 +49,13 @@ def chain(*optimizers: Optimizer) -> Optimizer:
         raise InputError("chain needs at least one optimizer")
 
     def init(params: Any) -> tuple[Any, ...]:
-        return tuple(optimizer.init(params) for optimizer in optimizers)
+        states = tuple(optimizer.init(params) for optimizer in optimizers)
+        if _descents(states) > 1:
+            raise InputError(
+                "chain has two optimizers with a learning rate, of which the second would take the updates of the "
+                "first, which go downhill, for gradients, and turn them uphill: partition is for several optimizers"
+            )
+        return states
 
     def update(grads: Any, opt_state: Any, params: Any = None, **extra: Any) -> tuple[Any, tuple[Any, ...]]:
         check_gradients("chain", grads, params)
@@ -58,6 +66,13 @@ def chain(*optimizers: Optimizer) -> Optimizer:
         return grads, tuple(states)
 
     return Optimizer(init, update)
+
+
+def _descents(state: Any) -> int:
+    """How many of an optimizer's parts, one after another, have turned a gradient into a step downhill."""
+    if isinstance(state, FirstOrderState):
+        return int("learning_rate" in state.hyperparameters)
+    return sum(map(_descents, state)) if type(state) is tuple else 0
 
 
 def partition(rest: Optimizer, /, **groups: tuple[Keep, Optimizer]) -> Optimizer:

@@ -62,9 +62,9 @@ def muon(
         fallback: for all other parameters; ``adamw(3e-4, b2=0.95)`` unless told otherwise.
 
     Raises:
-        InputError: for a hyperparameter outside its range, for a pattern that fits no path, for parameters with weights
-            of which none has two axes, for a selected array with fewer than two axes, and for an update without
-            parameters.
+        InputError: for a hyperparameter outside its range, for a pattern that fits no path, for parameters with
+            matrices of which none is a weight, or with weights of which none has two axes, for a selected array with
+            fewer than two axes, and for an update without parameters.
 
     Source:
         Jordan et al. (2024).
@@ -96,9 +96,14 @@ def muon(
     def chosen(tree: Any) -> Callable[[str], bool]:
         if keep is not None:
             return matcher(tree, keep)
-        weights = {
-            path_of(keys): jnp.ndim(w) for keys, w in jax.tree.leaves_with_path(tree) if is_weight(path_of(keys))
-        }
+        axes = {path_of(keys): jnp.ndim(w) for keys, w in jax.tree.leaves_with_path(tree)}
+        weights = {path: number for path, number in axes.items() if is_weight(path)}
+        if not weights and 2 in axes.values():
+            path = next(path for path, number in axes.items() if number == 2)
+            raise InputError(
+                "muon is for weights, arrays called w, and finds none, but "
+                f"{f'a matrix called {path}' if path else 'a single matrix'}: keep= says which are meant"
+            )
         if weights and 2 not in weights.values():
             raise InputError(
                 f"muon finds no weight with two axes, {min(weights)} has {weights[min(weights)]}: where they are "
