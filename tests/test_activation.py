@@ -84,6 +84,7 @@ def test_integers_are_refused(name):
         (lambda: layers.prelu(X, jnp.ones(3)), r"alpha as a scalar or of shape \[4\] for x of shape \[2, 3, 4\]"),
         (lambda: layers.swish(X, jnp.ones((3, 4))), r"beta as a scalar or of shape \[4\] .* got \[3, 4\]"),
         (lambda: layers.Prelu().init(KEY, jnp.ones(())), "got a scalar: use shared=True"),
+        (lambda: layers.Prelu(64), "a slope between -1 and 1, got 64: the number of features is read off x"),
         (lambda: layers.elu(X, -1.0), "alpha of at least 0, got -1.0"),
         (lambda: layers.elu(X, alpha=jnp.float32(1)), "needs alpha as a fixed Python value"),
         (lambda: layers.maxout(X, 3), r"\[\.\.\., features \* 3\], got \[2, 3, 4\]"),

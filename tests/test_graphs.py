@@ -337,6 +337,10 @@ PAIR = Graph(jnp.ones((2, 3)), senders=jnp.array([0]), receivers=jnp.array([1]))
             lambda: GraphConv(3).init(KEY, dataclasses.replace(PAIR, edges=VALUES)),
             r"edges of shape \[1, \.\.\.\], one row per edge, got \[2, 3\]",
         ),
+        *[
+            (lambda layer=layer: type(layer)(2, bias=False).apply(layer.init(KEY, PAIR)[0], {}, PAIR), "got b, .*: these")
+            for layer in (GraphConv(2), GraphAttention(2))
+        ],
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(call, message):

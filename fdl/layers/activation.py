@@ -24,8 +24,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.errors import InputError
 from fdl.layer import Tree
-from fdl.layers.checks import check_feature_scale, check_floats
+from fdl.layers.checks import check_feature_scale, check_floats, is_number
 from fdl.layers.rule_layer import RuleLayer, learned_scalar
 from fdl.layers.sides import left
 from fdl.rule import rule, wide
@@ -196,8 +197,11 @@ class Prelu(RuleLayer):
     """The layer of `prelu`, with the parameter ``alpha`` [C], or a scalar when it is shared.
 
     Args:
-        start: where alpha starts.
+        start: where alpha starts, between -1 and 1.
         shared: whether all features share one alpha.
+
+    Raises:
+        InputError: for another start, such as the number of features, which is read off x.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -210,6 +214,12 @@ class Prelu(RuleLayer):
     rule = prelu
     start: float = 0.25
     shared: bool = False
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.start) and -1 <= self.start <= 1):
+            raise InputError(
+                f"Prelu starts from a slope between -1 and 1, got {self.start}: the number of features is read off x"
+            )
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
         return {"alpha": learned_scalar("Prelu", x, self.start, self.shared)}, {}

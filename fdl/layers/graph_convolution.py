@@ -42,7 +42,7 @@ from fdl.keys import split_key
 from fdl.layer import Layer, Tree
 from fdl.layers.activation import leaky_relu
 from fdl.layers.affine import affine
-from fdl.layers.checks import check_initializers, check_rate
+from fdl.layers.checks import check_initializers, check_names, check_rate, weights_of
 from fdl.layers.dropout import dropout
 from fdl.layers.message_passing import real_rows
 from fdl.layers.scatter import gather_nodes, scatter_sum
@@ -96,17 +96,18 @@ class GraphConv(Layer):
 
     def apply(self, params: Tree, state: Tree, graph: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         _check_nodes("GraphConv", graph)
+        w, b = weights_of(self, params)
         x = real_rows(graph.nodes, graph.node_mask)
         to_receivers, from_senders = (_inverse_root_degrees(graph, at) for at in (graph.receivers, graph.senders))
         is_narrower = self.features < x.shape[1]
         if is_narrower:
-            x = affine(x, params["w"])
+            x = affine(x, w)
         x = x * from_senders.astype(x.dtype)
         arrived = scatter_sum(gather_nodes(x, graph.senders), graph.receivers, x.shape[0], where=graph.edge_mask)
         y = (x + arrived) * to_receivers.astype(x.dtype)
         if not is_narrower:
-            y = affine(y, params["w"])
-        return dataclasses.replace(graph, nodes=y + params["b"][None] if self.bias else y), state
+            y = affine(y, w)
+        return dataclasses.replace(graph, nodes=y if b is None else y + b[None]), state
 
 
 class GraphAttention(Layer):
@@ -169,6 +170,7 @@ class GraphAttention(Layer):
 
     def apply(self, params: Tree, state: Tree, graph: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         _check_nodes("GraphAttention", graph)
+        check_names(self, params, "w", "sender", "receiver", *(["b"] if self.bias else []))
         with_loops, n = add_self_loops(dataclasses.replace(graph, edges=None)), graph.nodes.shape[0]
         senders, receivers, mask = with_loops.senders, with_loops.receivers, with_loops.edge_mask
         x = affine(real_rows(graph.nodes, graph.node_mask), params["w"]).reshape(n, self.heads, self.features)

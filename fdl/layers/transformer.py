@@ -106,7 +106,8 @@ class DecoderBlock(Combinator):
     Inputs are, by position, ``x, context, lengths=None``; lengths [N] are those of the context.
 
     Args:
-        attention: of x to itself, usually ``MultiHeadAttention(heads, causal=True)``.
+        attention: of x to itself, usually ``MultiHeadAttention(heads, causal=True)``. One that is not causal sees what
+            comes after, and in `fdl.sampling.generate`, where tokens come one by one, none but the last.
         cross_attention: of x to the context, usually ``MultiHeadAttention(heads)``.
         feed_forward, norm, norm_first, rate: as for `EncoderBlock`.
 
