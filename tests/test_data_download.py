@@ -37,8 +37,8 @@ class Handler(BaseHTTPRequestHandler):
         server.requests.append((name, int(asked[1]) if asked else None))
         fault = server.faults.pop(0) if server.faults else None
         content = server.files.get(name)
-        if content is None or fault == "404":
-            return self.send_error(404)
+        if content is None or isinstance(fault, int):
+            return self.send_error(fault or 404)
         start = int(asked[1]) if asked and fault != "ignore range" else 0
         if start and start >= len(content):
             return self.send_error(416)
@@ -173,6 +173,12 @@ def test_says_when_the_server_has_no_such_file(get, server):
     with pytest.raises(DownloadError, match=r"nothing\.bin: the server answered 404"):
         get(name="nothing.bin")
     assert len(server.requests) == 1
+
+
+def test_tries_a_busy_server_again(get, server):
+    server.faults = [503, 429]
+    assert get().read_bytes() == CONTENT
+    assert len(server.requests) == 3
 
 
 def closed_port():

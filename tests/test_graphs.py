@@ -338,8 +338,8 @@ PAIR = Graph(jnp.ones((2, 3)), senders=jnp.array([0]), receivers=jnp.array([1]))
             r"edges of shape \[1, \.\.\.\], one row per edge, got \[2, 3\]",
         ),
         *[
-            (lambda layer=layer: type(layer)(2, bias=False).apply(layer.init(KEY, PAIR)[0], {}, PAIR), "got b, .*: these")
-            for layer in (GraphConv(2), GraphAttention(2))
+            (lambda layer=layer: layer(2, bias=False).apply(layer(2).init(KEY, PAIR)[0], {}, PAIR), "got b, .*: these")
+            for layer in (GraphConv, GraphAttention)
         ],
     ],
 )  # fmt: skip

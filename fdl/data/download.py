@@ -22,6 +22,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 
 BLOCK = 1 << 16
+BUSY = (429, 500, 502, 503, 504)  # what servers answer that may have the file in a moment
 
 
 class DownloadError(OSError):
@@ -50,7 +51,7 @@ def download(
         path: where it goes. Directories are made as needed.
         checksum: "sha256:" or "md5:" and the value, in hexadecimal digits. It is compared in any case, also with
             a file that is there already; nothing is downloaded then.
-        attempts: how often to try each place. A broken connection goes on where it broke.
+        attempts: how often to try each place that is busy or breaks off; a broken connection goes on where it broke.
         timeout: seconds to wait for an answer.
 
     Returns:
@@ -122,7 +123,9 @@ def _bring(places: list[str], path: Path, checksum: str, attempts: int, timeout:
             except HTTPError as error:
                 error.close()
                 problems.append(f"{url}: the server answered {error.code} {error.reason}")
-                break  # and would answer the same again
+                if error.code not in BUSY:
+                    break  # it would answer the same again
+                continue
             except (OSError, HTTPException) as error:  # no network, timeouts, connections that break
                 reason = getattr(error, "reason", error)
                 problems.append(f"{url}: {type(reason).__name__}: {reason}")
