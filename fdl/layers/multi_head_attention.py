@@ -170,8 +170,8 @@ class MultiHeadAttention(Layer):
             raise InputError(f"MultiHeadAttention expects inputs of shape [N, T, C], got {shapes}")
         if self.causal and context is not None:
             raise InputError(
-                "MultiHeadAttention with causal=True looks back in x alone, and is given a context: leave it out, "
-                "x as well, or mask= says which of its positions each query sees"
+                "MultiHeadAttention with causal=True looks back in x alone, and is given a context: leave it out, also "
+                "where it is x itself; for an order between two sequences, give a mask to a layer that is not causal"
             )
 
     def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
