@@ -177,7 +177,7 @@ def test_a_softmax_of_nothing_is_nothing(rule):
         (lambda: LayerNorm((8, 8)), r"LayerNorm needs an eps between 0 and 1, got \(8, 8\): the number of features"),
         (lambda: RMSNorm(None), "RMSNorm needs an eps between 0 and 1, got None"),
         (lambda: BatchNorm(momentum=None), r"BatchNorm needs a momentum in \[0, 1\), got None"),
-        (lambda: Dropout("0.5"), r"Dropout needs a rate in \[0, 1\), the probability to drop, got 0.5"),
+        (lambda: Dropout("0.5"), r"Dropout needs a rate in \[0, 1\), the probability to drop, got '0.5'"),
     ],
 )
 def test_what_is_no_number_is_refused_as_one_out_of_range(make, message):

@@ -218,7 +218,7 @@ class Prelu(RuleLayer):
     def __post_init__(self) -> None:
         if not (is_number(self.start) and -1 <= self.start <= 1):
             raise InputError(
-                f"Prelu starts from a slope between -1 and 1, got {self.start}: the number of features is read off x"
+                f"Prelu starts from a slope between -1 and 1, got {self.start!r}: the number of features is read off x"
             )
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:

@@ -44,6 +44,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_eps, check_names, check_vectors, is_number
+from fdl.layers.scale_and_shift import scale_and_shift
 from fdl.rule import rule, wide
 
 
@@ -208,13 +209,12 @@ class BatchNorm(Layer):
 
     def __post_init__(self) -> None:
         if not (is_number(self.momentum) and 0 <= self.momentum < 1):
-            raise InputError(f"BatchNorm needs a momentum in [0, 1), got {self.momentum}")
+            raise InputError(f"BatchNorm needs a momentum in [0, 1), got {self.momentum!r}")
         check_eps("BatchNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
         features = x.shape[-1:]
-        params = {"gamma": jnp.ones(features, jnp.float32), "beta": jnp.zeros(features, jnp.float32)}
-        return params, {"mean": jnp.zeros(features, jnp.float32), "var": jnp.ones(features, jnp.float32)}
+        return scale_and_shift(x), {"mean": jnp.zeros(features, jnp.float32), "var": jnp.ones(features, jnp.float32)}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         check_names(self, params, "gamma", "beta")

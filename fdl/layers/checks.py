@@ -110,7 +110,7 @@ def check_rate(who: str, rate: float) -> None:
         fdl.errors.InputError: Dropout needs a rate in [0, 1), the probability to drop, got 1
     """
     if not (is_number(rate) and 0 <= rate < 1):
-        raise InputError(f"{who} needs a rate in [0, 1), the probability to drop, got {rate}")
+        raise InputError(f"{who} needs a rate in [0, 1), the probability to drop, got {rate!r}")
 
 
 def check_approximate(who: str, approximate: bool) -> None:
@@ -160,7 +160,7 @@ def check_eps(who: str, eps: float) -> None:
         fdl.errors.InputError: LayerNorm needs an eps between 0 and 1, got 64: the number of features is read off x
     """
     if not (is_number(eps) and 0 < eps < 1):
-        raise InputError(f"{who} needs an eps between 0 and 1, got {eps}: the number of features is read off x")
+        raise InputError(f"{who} needs an eps between 0 and 1, got {eps!r}: the number of features is read off x")
 
 
 def check_initializers(layer: Layer) -> None:

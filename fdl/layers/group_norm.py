@@ -34,6 +34,7 @@ from fdl.counts import check_count, is_count
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_eps, check_names, check_vectors
+from fdl.layers.scale_and_shift import scale_and_shift
 from fdl.layers.taps import as_rows
 from fdl.rule import rule, wide
 
@@ -196,7 +197,7 @@ class GroupNorm(Layer):
         check_eps("GroupNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        return {"gamma": jnp.ones(x.shape[-1:], jnp.float32), "beta": jnp.zeros(x.shape[-1:], jnp.float32)}, {}
+        return scale_and_shift(x), {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         check_names(self, params, "gamma", "beta")
@@ -223,7 +224,7 @@ class InstanceNorm(Layer):
         check_eps("InstanceNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        return {"gamma": jnp.ones(x.shape[-1:], jnp.float32), "beta": jnp.zeros(x.shape[-1:], jnp.float32)}, {}
+        return scale_and_shift(x), {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         check_names(self, params, "gamma", "beta")

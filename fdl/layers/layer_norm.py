@@ -43,6 +43,7 @@ from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 from fdl.layers.checks import check_eps, check_names, check_vectors
 from fdl.layers.in_groups import group_size, in_groups
+from fdl.layers.scale_and_shift import scale_and_shift
 from fdl.rule import rule, wide
 
 MOST, LEAST = 2**19, 2**15  # numbers that rms_norm's loop takes at a time: two megabytes, or no loop for fewer
@@ -212,7 +213,7 @@ class LayerNorm(Layer):
         check_eps("LayerNorm", self.eps)
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        return {"gamma": jnp.ones(x.shape[-1:], jnp.float32), "beta": jnp.zeros(x.shape[-1:], jnp.float32)}, {}
+        return scale_and_shift(x), {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         check_names(self, params, "gamma", "beta")

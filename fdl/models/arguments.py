@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from fdl.errors import InputError
 
 
@@ -33,8 +35,8 @@ def check_shape(who: str, shape: Sequence[int]) -> None:
             ...
         fdl.errors.InputError: vae needs the shape of one example, such as (28, 28, 1), got ()
     """
-    if isinstance(shape, int) or not shape or min(shape) < 1:
-        got = f"{shape}: for one axis, ({shape},)" if isinstance(shape, int) else tuple(shape)
+    if np.ndim(shape) == 0 or not shape or min(shape) < 1:
+        got = tuple(shape) if np.ndim(shape) else f"{shape}: for one axis, ({shape},)"
         raise InputError(f"{who} needs the shape of one example, such as (28, 28, 1), got {got}")
 
 
@@ -50,5 +52,5 @@ def check_widths(who: str, widths: Sequence[int]) -> None:
             ...
         fdl.errors.InputError: vae takes the sizes of all hidden layers: for one, (500,)
     """
-    if isinstance(widths, int):
+    if np.ndim(widths) == 0:
         raise InputError(f"{who} takes the sizes of all hidden layers: for one, ({widths},)")

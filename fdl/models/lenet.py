@@ -30,6 +30,7 @@ import numpy as np
 from fdl.initializers import Initializer, lecun_normal
 from fdl.layer import Layer, Tree
 from fdl.layers import Affine, AvgPool, Conv, Flatten, Serial, conv, tanh
+from fdl.layers.scale_and_shift import scale_and_shift
 
 # Which of the six maps of S2 each of the sixteen maps of C3 sees: table I of the paper.
 TABLE = (
@@ -101,7 +102,7 @@ class ScaleAndShift(Layer):
     """
 
     def init(self, key: Any, x: Any) -> tuple[Tree, Tree]:
-        return {"gamma": jnp.ones(x.shape[-1], jnp.float32), "beta": jnp.zeros(x.shape[-1], jnp.float32)}, {}
+        return scale_and_shift(x), {}
 
     def apply(self, params: Tree, state: Tree, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         gamma, beta = (jnp.broadcast_to(params[name], x.shape) for name in ("gamma", "beta"))

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.models import negative_elbo, vae
 from tests.networks.row import Published, Refused, Small, images
@@ -22,4 +23,5 @@ REFUSED = [
     Refused("vae-shape", lambda: vae((28, 0)), r"got \(28, 0\)"),
     Refused("vae-number", lambda: vae(784), r"got 784: for one axis, \(784,\)"),
     Refused("vae-hidden", lambda: vae((28, 28), 500), r"vae takes the sizes of all hidden layers: for one, \(500,\)"),
+    Refused("vae-numpy", lambda: vae(np.prod((28, 28)), np.int64(500)), r"got 784: for one axis, \(784,\)"),
 ]
