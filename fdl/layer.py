@@ -144,6 +144,10 @@ class Layer:
         """
         return None
 
+    def _inputs(self) -> inspect.Signature:
+        """What `apply` takes between the state and the options."""
+        return inputs_of(self.apply, "params", "state", "key", "train")
+
     def _init_and_apply(self, key: Any, *inputs: Any) -> tuple[Any, Tree, Tree]:
         params, state = self.init(key, *inputs)
         output, state = self.apply(params, state, *inputs, key=key, train=True)
@@ -156,6 +160,17 @@ class Layer:
             if (value := getattr(self, field.name)) != field.default
         ]
         return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def inputs_of(function: Callable[..., Any], *others: str) -> inspect.Signature:
+    """A function's arguments without these others, and without annotations.
+
+    Example:
+        >>> inputs_of(lambda net, x, lengths=None: x, "net")
+        <Signature (x, lengths=None)>
+    """
+    arguments = inspect.signature(function).parameters.values()
+    return inspect.Signature([a.replace(annotation=a.empty) for a in arguments if a.name not in others])
 
 
 def fields_of(layer: Layer) -> dict[str, Any]:

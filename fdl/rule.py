@@ -134,7 +134,10 @@ class Rule(Generic[P, R]):
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arguments of a call by name, defaults included: (arrays, static choices)."""
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.__name__}: {error}") from None
         bound.apply_defaults()
         arrays = {name: bound.arguments[name] for name in self._arrays}
         # NumPy's numbers have a dtype, and would widen what they meet; Python's have none.

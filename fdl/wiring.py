@@ -10,6 +10,7 @@ wiring on shapes to see what every child is given; `apply` runs it on arrays:
 `fdl.layers` has the common wirings with a name: `Serial`, `Residual`, `Concat`.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from fdl.errors import InputError
 from fdl.keys import check_key
-from fdl.layer import Layer, Tree, Visit, inside
+from fdl.layer import Layer, Tree, Visit, inputs_of, inside
 
 Seen = dict[str, tuple[Any, "Seen"]]  # for each child the shapes of what it was given, and what its children were given
 
@@ -33,8 +34,7 @@ class Combinator(Layer):
     def __post_init__(self) -> None:
         for name, child in self.children.items():
             if not isinstance(child, Layer):
-                hint = f"; did you mean {child.__name__}()?" if isinstance(child, type) else ""
-                raise InputError(f"{type(self).__name__} is made of layers, got {child!r} as {name!r}{hint}")
+                raise InputError(f"{type(self).__name__} is made of layers, got {child!r} as {name!r}{_hint(child)}")
             if name.startswith("_") or name in ("key", "train"):
                 raise InputError(f"{type(self).__name__} cannot call a layer {name!r}: that name is taken")
 
@@ -44,6 +44,11 @@ class Combinator(Layer):
 
     def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
         check_key(self.name, key)
+        if shapes := [x for x in inputs if type(x) in (list, tuple) and x and all(type(n) is int for n in x)]:
+            raise InputError(
+                f"{self.name} expects arrays, whose shapes init reads, got {shapes[0]}: if this is a shape, "
+                f'jax.ShapeDtypeStruct({shapes[0]}, "float32") is like an array that has it'
+            )
         seen: Seen = {}
 
         def look(key: jax.Array, *inputs: Any) -> None:
@@ -66,6 +71,9 @@ class Combinator(Layer):
 
         net = Net(self, {}, {}, key, True, visit)
         return self._wired(net, *inputs), net._params, net._state
+
+    def _inputs(self) -> inspect.Signature:
+        return inputs_of(self.wire, "net")
 
     def _wired(self, net: "Net", *inputs: Any) -> Any:
         output = self.wire(net, *inputs)
@@ -145,9 +153,13 @@ class Net:
         self._calls += 1
         key = None if self.key is None else jax.random.fold_in(self.key, self._calls)
         with inside(name):
-            output, self._params[name], self._state[name] = self._visit(
-                name, child, self._params.get(name), self._state.get(name), *inputs, key=key, train=self.train
-            )
+            try:
+                output, self._params[name], self._state[name] = self._visit(
+                    name, child, self._params.get(name), self._state.get(name), *inputs, key=key, train=self.train
+                )
+            except TypeError as error:
+                _check_inputs(child, inputs, error)
+                raise
         return output
 
 
@@ -194,6 +206,9 @@ class Network(Combinator):
     def wire(self, net: Net, *inputs: Any) -> Any:
         return self.wiring(net, *inputs)
 
+    def _inputs(self) -> inspect.Signature:
+        return inputs_of(self.wiring, next(iter(inspect.signature(self.wiring).parameters), ""))
+
     def __repr__(self) -> str:
         children = ", ".join(f"{name}={child!r}" for name, child in self.members)
         return f"network({children})({self.name})"
@@ -230,6 +245,28 @@ def _apply(name: str, child: Layer, params: Tree, state: Tree, *inputs: Any, **o
     """The visit of an ordinary pass."""
     output, state = child.apply(params, state, *inputs, **options)
     return output, params, state
+
+
+def _hint(value: Any) -> str:
+    """What was perhaps meant by what is no layer."""
+    if isinstance(value, type):
+        return f"; did you mean {value.__name__}()?"
+    if isinstance(value, list | tuple):
+        return "; layers are given one by one, as by *layers"
+    return "; rules have a layer, relu has Relu(), and `network` makes one of a function" if callable(value) else ""
+
+
+def _check_inputs(layer: Layer, inputs: tuple[Any, ...], error: TypeError) -> None:
+    """Says what a layer takes, where the error came of another number of inputs."""
+    takes = layer._inputs()
+    try:
+        takes.bind(*inputs)
+    except TypeError:
+        given = str(takes)[1:-1]
+        raise InputError(
+            f"{layer.name} takes {given or 'no input'}, got {len(inputs)} input{'s' * (len(inputs) != 1)}: "
+            f"init(key, {given}) and apply(params, state, {given}, key=..., train=...)"
+        ) from error
 
 
 def _is_wired(layer: Layer) -> TypeGuard[Combinator]:

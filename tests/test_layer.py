@@ -5,12 +5,28 @@ import jax.numpy as jnp
 import pytest
 
 import fdl
-from fdl.layers import Affine, BatchNorm, Concat, Dropout, Flatten, Relu, Residual, Serial, affine, network, relu
+from fdl.layers import (
+    Affine,
+    BatchNorm,
+    Concat,
+    DecoderBlock,
+    Dropout,
+    Flatten,
+    MultiHeadAttention,
+    Relu,
+    Remat,
+    Residual,
+    Serial,
+    affine,
+    network,
+    relu,
+)
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (8, 3))
 
 NET = Serial(Affine(5), BatchNorm(), Relu(), Dropout(0.5), Residual(Serial(Affine(5), Relu())), scores=Affine(2))
+DECODER = DecoderBlock(MultiHeadAttention(1), MultiHeadAttention(1), Affine(3))
 
 
 @network(embed=Affine(4), body=Affine(4))
@@ -177,7 +193,20 @@ def test_gradients_flow_through_every_wiring():
         (lambda p, s: Serial(Residual(Affine(4))).init(KEY, X), r"^residual1: the body .* \[8, 4\], .* \[8, 3\]"),
         (lambda p, s: Concat(Affine(4), Serial(Flatten())).init(KEY, X[None]), r"differ in their last axis only"),
         (lambda p, s: Serial(Affine), r"did you mean Affine\(\)\?"),
-        (lambda p, s: Serial(relu), "is made of layers"),
+        (lambda p, s: Serial(relu), r"is made of layers.*; rules have a layer"),
+        (lambda p, s: Serial([Affine(4), Relu()]), r"is made of layers, got \[.*given one by one"),
+        (lambda p, s: Serial(body=4), r"is made of layers, got 4 as 'body'$"),
+        (lambda p, s: NET.init(KEY), r"^affine1: affine takes x, got 0 inputs: init\(key, x\)"),
+        (lambda p, s: NET.init(KEY, (8, 3)), r'got \(8, 3\): if this is a shape, jax\.ShapeDtypeStruct\(\(8, 3\), "fl'),
+        (
+            lambda p, s: NET.apply(p, s, X, True),
+            r"^affine1: affine takes x, got 2 inputs: .* apply\(params, state, x, k",
+        ),
+        (lambda p, s: Serial(Remat(tied)).init(KEY), r"^tied1: tied takes x, got 0 inputs"),
+        (
+            lambda p, s: Serial(DECODER, DECODER).init(KEY, X[None], X[None]),
+            r"^decoder_block2: .* takes x, context, lengths=None, got 1",
+        ),
         (lambda p, s: network(key=Relu())(lambda net, x: x), "that name is taken"),
         (lambda p, s: network(a=Relu())(lambda net, x: x).init(KEY, X), r"^a: .* never calls this layer"),
         (lambda p, s: network(a=Relu())(lambda net, x: net.a.params).init(KEY, X), r"^a: call this layer before"),

@@ -196,6 +196,13 @@ def test_a_part_that_is_missing_is_named():
         jax.grad(product)(1.0, 2.0)
 
 
+def test_a_call_with_other_arguments_names_the_rule():
+    with pytest.raises(TypeError, match=r"^relu: too many positional arguments"):
+        relu(jnp.ones(3), jnp.ones(3))
+    with pytest.raises(TypeError, match=r"^affine: missing a required argument: 'w'"):
+        affine(jnp.ones(3))
+
+
 def test_a_forward_part_returns_a_pair():
     doubled = fdl.rule(lambda x: 2 * x)
     doubled.forward(lambda x: 2 * x)

@@ -4,6 +4,7 @@ They have the name, the parameters, the state and the children of the layer insi
 it out changes no checkpoint and no path.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,9 @@ class Wrapper(Layer):
 
     def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
         return self.layer.init(key, *inputs)
+
+    def _inputs(self) -> inspect.Signature:
+        return self.layer._inputs()
 
     def walk(self, visit: Visit, params: Tree, state: Tree, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
         return self.layer.walk(visit, params, state, *inputs, **options)
@@ -153,6 +157,9 @@ class Frozen(Wrapper):
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         return self.layer.apply(jax.lax.stop_gradient(params), state, *inputs, key=key, train=False)
+
+    def _inputs(self) -> inspect.Signature:
+        return self.layer._inputs()
 
     def walk(self, visit: Visit, params: Tree, state: Tree, *inputs: Any, **options: Any) -> tuple[Any, Tree, Tree]:
         return self.layer.walk(visit, jax.lax.stop_gradient(params), state, *inputs, **options | {"train": False})
