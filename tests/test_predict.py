@@ -104,6 +104,18 @@ def test_several_inputs_are_a_tuple():
     assert ((hs != 0).any(-1).sum(1) == lengths).all()
 
 
+def test_refuses_parameters_that_a_step_has_taken_over():
+    used = jax.tree.map(jnp.copy, PARAMS)
+    jax.tree.map(lambda a: a.delete(), used)
+    message = "was given a train state that an earlier step has taken over"
+    with pytest.raises(InputError, match=f"^predict {message}"):
+        predict(NET, used, STATE, X)
+    with pytest.raises(InputError, match=f"^predict_monte_carlo {message}"):
+        predict_monte_carlo(NET, used, STATE, X, key=jax.random.key(0), samples=2)
+    with pytest.raises(InputError, match=f"^predict_views {message}"):
+        predict_views(NET, used, STATE, X, and_turned)
+
+
 def test_a_single_example_is_no_batch():
     with pytest.raises(InputError) as caught:
         predict(NET, PARAMS, STATE, X[0])

@@ -9,7 +9,7 @@ from fdl.errors import InputError
 
 
 def check_train_state(who: str, train_state: Any) -> None:
-    """Refuses a train state whose arrays an earlier training step has taken over, as all of them do.
+    """Refuses a train state, or parts of one, whose arrays an earlier training step has taken over, as all of them do.
 
     Example:
         >>> import jax.numpy as jnp

@@ -19,6 +19,7 @@ from fdl.layer import Layer
 from fdl.layers.monte_carlo import monte_carlo
 from fdl.paths import path_of
 from fdl.rule import wide
+from fdl.train.check_train_state import check_train_state
 from fdl.train.objective import inputs_of
 
 
@@ -36,7 +37,8 @@ def predict(net: Layer, params: Any, state: Any, inputs: Any, *, batch_size: int
 
     Raises:
         InputError: for inputs of different lengths, for a batch size that is not positive, for outputs without one
-            row per example; and what the network finds wrong with the inputs.
+            row per example, for parameters that a training step has taken over; and what the network finds wrong with
+            the inputs.
 
     Example:
         >>> from fdl.layers import Affine
@@ -45,6 +47,7 @@ def predict(net: Layer, params: Any, state: Any, inputs: Any, *, batch_size: int
         >>> predict(net, params, state, x, batch_size=4).shape
         (10, 3)
     """
+    check_train_state("predict", (params, state))
     return in_batches(lambda x, _: _apply(net, params, state, x), inputs, batch_size=batch_size)
 
 
@@ -76,6 +79,7 @@ def predict_monte_carlo(
         >>> mean.shape, bool((spread > 0).all())
         ((10, 2), True)
     """
+    check_train_state("predict_monte_carlo", (params, state))
 
     def of_batch(x: Any, batch: int) -> Any:
         return _monte_carlo(net, params, state, x, jax.random.fold_in(key, batch), samples)
@@ -122,6 +126,7 @@ def predict_views(
         >>> probabilities.shape, bool(np.allclose(probabilities.sum(-1), 1))
         ((10, 2), True)
     """
+    check_train_state("predict_views", (params, state))
 
     def of_batch(x: Any, batch: int) -> Any:
         return _views(net, params, state, x, views, then)
