@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.counts import check_count
 from fdl.errors import InputError
@@ -82,7 +81,4 @@ def check_segments(who: str, values: jax.Array, index: jax.Array, size: int, whe
             )
     if where is not None and not jnp.issubdtype(jnp.result_type(where), jnp.bool_):
         raise InputError(f"{who} expects where as booleans, got {jnp.result_type(where)}")
-    if where is None or isinstance(index, jax.core.Tracer):
-        check_ids(who, index, size)
-    elif not isinstance(where, jax.core.Tracer):
-        check_ids(who, np.asarray(index)[np.asarray(where)], size)
+    check_ids(who, index, size, where)
