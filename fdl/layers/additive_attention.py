@@ -84,7 +84,7 @@ def additive_attention(
         ...     lengths=jnp.array([2])).item()
         (1.5, 0.5)
     """
-    p = additive_attention_weights(q, k, w, mask=mask, lengths=lengths)
+    p = _weights(q, k, w, mask, lengths)
     return _mean(p, without_padding(v, lengths)).astype(jnp.result_type(q, k, v, w))
 
 
