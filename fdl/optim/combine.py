@@ -1,7 +1,7 @@
 """Combinations: several optimizers one after another, or each for a part of the parameters."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,6 @@ from fdl.optim.recurrence import FirstOrderState
 from fdl.optim.trees import check_gradients, merge
 from fdl.paths import Keep, matcher, select
 from fdl.rule import wide
-
-
-class Rest(NamedTuple):
-    """What becomes of parameters that no group is for: ``optimizer`` updates them, or None passes gradients on."""
-
-    optimizer: Optimizer | None
 
 
 def chain(*optimizers: Optimizer) -> Optimizer:
@@ -107,7 +101,7 @@ def partition(rest: Optimizer, /, **groups: tuple[Keep, Optimizer]) -> Optimizer
     for name, group in groups.items():
         if not isinstance(group, tuple) or len(group) != 2 or not hasattr(group[1], "update"):
             raise InputError(f"partition expects {name} as a pair (paths, optimizer), got {group!r}")
-    return grouped("partition", {name: (_by(keep), opt) for name, (keep, opt) in groups.items()}, Rest(rest))
+    return grouped("partition", {name: (_by(keep), opt) for name, (keep, opt) in groups.items()}, rest)
 
 
 def mask(optimizer: Optimizer, keep: Keep) -> Optimizer:
@@ -130,7 +124,7 @@ def mask(optimizer: Optimizer, keep: Keep) -> Optimizer:
         >>> float(updates["head"]["w"]), float(updates["head"]["b"])
         (1.0, 5.0)
     """
-    return grouped("mask", {"kept": (_by(keep), optimizer)}, Rest(None))
+    return grouped("mask", {"kept": (_by(keep), optimizer)}, None)
 
 
 def freeze(optimizer: Optimizer, frozen: Keep) -> Optimizer:
@@ -161,22 +155,22 @@ def freeze(optimizer: Optimizer, frozen: Keep) -> Optimizer:
         >>> sum(leaf.size for leaf in jax.tree.leaves(opt_state)) < 10
         True
     """
-    return grouped("freeze", {"frozen": (_by(frozen), _STILL)}, Rest(optimizer))
+    return grouped("freeze", {"frozen": (_by(frozen), _STILL)}, optimizer)
 
 
 def grouped(
-    who: str, groups: Mapping[str, tuple[Callable[[Any], Callable[[str], bool]], Optimizer]], rest: Rest
+    who: str, groups: Mapping[str, tuple[Callable[[Any], Callable[[str], bool]], Optimizer]], rest: Optimizer | None
 ) -> Optimizer:
     """Optimizers for parts of a tree, which see None, a tree without leaves, in the place of all other arrays.
 
     Args:
         who: the name, for error messages.
         groups: by name, a function from a tree to a predicate of its paths, and an optimizer.
-        rest: what becomes of all others.
+        rest: for all others, or None to pass their gradients on.
     """
     optimizers = {name: optimizer for name, (_, optimizer) in groups.items()}
-    if rest.optimizer is not None:
-        optimizers["rest"] = rest.optimizer
+    if rest is not None:
+        optimizers["rest"] = rest
 
     def split(tree: Any, like: Any) -> dict[str, Any]:
         predicates = {name: matching(like) for name, (matching, _) in groups.items()}

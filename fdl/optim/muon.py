@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.optim.adam import adamw
-from fdl.optim.combine import Rest, grouped
+from fdl.optim.combine import grouped
 from fdl.optim.hyperparameters import DECAY, NOT_NEGATIVE, Hyperparameter, Hyperparameters
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.recurrence import decayed, per_parameter
@@ -112,7 +112,7 @@ def muon(
         return lambda path: weights.get(path) == 2
 
     matrices = per_parameter(recurrence, values, slots=["velocity"], uses_params=True)
-    return grouped("muon", {"matrices": (chosen, matrices)}, Rest(fallback or adamw(3e-4, b2=0.95)))
+    return grouped("muon", {"matrices": (chosen, matrices)}, fallback or adamw(3e-4, b2=0.95))
 
 
 def orthogonalized(m: jax.Array, steps: int = 5) -> jax.Array:
