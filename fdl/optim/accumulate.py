@@ -7,8 +7,7 @@ import jax.numpy as jnp
 
 from fdl.counts import check_count
 from fdl.optim.optimizer import Optimizer, update_with
-from fdl.optim.trees import check_floats, check_gradients, either, zeros_of
-from fdl.rule import wide
+from fdl.optim.trees import check_floats, check_gradients, either, wide_zeros, zeros_of
 
 
 class AccumulateState(NamedTuple):
@@ -45,7 +44,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
 
     def init(params: Any) -> AccumulateState:
         check_floats("accumulate", params)
-        return AccumulateState(jnp.zeros((), jnp.int32), _zeros(params), optimizer.init(params))
+        return AccumulateState(jnp.zeros((), jnp.int32), wide_zeros(params), optimizer.init(params))
 
     def update(grads: Any, opt_state: AccumulateState, params: Any = None, **extra: Any) -> tuple[Any, AccumulateState]:
         check_gradients("accumulate", grads, opt_state.total if params is None else params)
@@ -63,7 +62,3 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
         return either(parts == steps, step, wait, total, opt_state.inner)
 
     return Optimizer(init, update)
-
-
-def _zeros(params: Any) -> Any:
-    return jax.tree.map(lambda w: jnp.zeros_like(w, dtype=wide(w)), params)

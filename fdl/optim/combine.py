@@ -3,15 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from fdl.errors import InputError
 from fdl.optim.optimizer import Optimizer, update_with
 from fdl.optim.recurrence import FirstOrderState
-from fdl.optim.trees import check_gradients, merge
+from fdl.optim.trees import check_gradients, merge, wide_zeros
 from fdl.paths import Keep, matcher, select
-from fdl.rule import wide
 
 
 def chain(*optimizers: Optimizer) -> Optimizer:
@@ -144,7 +140,7 @@ def freeze(optimizer: Optimizer, frozen: Keep) -> Optimizer:
         InputError: from its functions, for a pattern that fits no path.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp
         >>> from fdl.optim import momentum
         >>> opt = freeze(momentum(1.0), "body.*")
         >>> params = {"body": {"w": jnp.ones(1000)}, "head": {"w": jnp.ones(2)}}
@@ -205,7 +201,7 @@ def _nothing(params: Any) -> tuple[()]:
 
 
 def _stay(grads: Any, opt_state: Any, params: Any = None, **_: Any) -> tuple[Any, Any]:
-    return jax.tree.map(lambda g: jnp.zeros_like(g, dtype=wide(g)), grads), opt_state
+    return wide_zeros(grads), opt_state
 
 
 _STILL = Optimizer(_nothing, _stay)

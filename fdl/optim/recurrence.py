@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.optim.hyperparameters import Hyperparameters, recorded
 from fdl.optim.optimizer import Optimizer
-from fdl.optim.trees import check_floats, check_gradients, check_memory, check_params, path_matcher
+from fdl.optim.trees import check_floats, check_gradients, check_memory, check_params, path_matcher, wide_zeros
 from fdl.paths import Keep, path_of
 from fdl.rule import wide
 
@@ -44,7 +44,7 @@ def per_parameter(
     recurrence: Callable[..., tuple[jax.Array, ...]],
     values: Hyperparameters,
     *,
-    slots: Mapping[str, float] | Sequence[str] = (),
+    slots: Sequence[str] = (),
     ones: Mapping[str, str] | None = None,
     upcoming: Sequence[str] = (),
     uses_params: bool = False,
@@ -55,7 +55,7 @@ def per_parameter(
     Args:
         recurrence: (h, g, w, *slots) -> (update, *slots). w is None when the caller gave no parameters.
         values: the hyperparameters, which the recurrence finds in h by name.
-        slots: names of the memory of each parameter, which starts from zero or from the number given.
+        slots: names of the memory of each parameter, which starts from zero.
         ones: names of averages of ones, and of the hyperparameter with which each decays,
 
                 c = b c + (1 - b)         from 0, so that c = 1 - b^t while b is constant
@@ -65,7 +65,6 @@ def per_parameter(
         uses_params: whether the recurrence cannot do without w.
         keep: which paths h.kept is true for; all, unless told otherwise.
     """
-    starts = dict(slots) if isinstance(slots, Mapping) else dict.fromkeys(slots, 0.0)
     ones = ones or {}
 
     def init(params: Any) -> FirstOrderState:
@@ -74,12 +73,12 @@ def per_parameter(
         return FirstOrderState(
             jnp.zeros((), jnp.int32),
             values.at_start(),
-            {name: jax.tree.map(lambda w: _full(w, start), params) for name, start in starts.items()},  # noqa: B023
+            {name: wide_zeros(params) for name in slots},
             recorded(dict.fromkeys(ones, 0.0)),
         )
 
     def update(grads: Any, opt_state: FirstOrderState, params: Any = None, **_: Any) -> tuple[Any, FirstOrderState]:
-        _check_kind(values, opt_state, starts, ones)
+        _check_kind(values, opt_state, slots, ones)
         remembered = next(iter(opt_state.slots.values()), None)
         if uses_params:
             check_params(values.who, grads, params)
@@ -102,10 +101,10 @@ def per_parameter(
 
         paths, treedef = jax.tree.flatten_with_path(grads)
         weights = [None] * len(paths) if params is None else jax.tree.leaves(params)
-        memory = [jax.tree.leaves(opt_state.slots[name]) for name in starts]
+        memory = [jax.tree.leaves(opt_state.slots[name]) for name in slots]
         results = [one(keys, g, *rest) for (keys, g), *rest in zip(paths, weights, *memory, strict=True)]
-        trees = [jax.tree.unflatten(treedef, [result[i] for result in results]) for i in range(1 + len(starts))]
-        new_slots = dict(zip(starts, trees[1:], strict=True))
+        trees = [jax.tree.unflatten(treedef, [result[i] for result in results]) for i in range(1 + len(slots))]
+        new_slots = dict(zip(slots, trees[1:], strict=True))
         return trees[0], FirstOrderState(opt_state.step + 1, recorded(h, opt_state.hyperparameters), new_slots, counted)
 
     return Optimizer(init, update)
@@ -127,10 +126,6 @@ def _check_kind(values: Hyperparameters, opt_state: Any, slots: Any, ones: Any) 
             raise InputError(
                 f"{values.who} was given another optimizer's state: its {what} are {sorted(own)}, got {sorted(given)}"
             )
-
-
-def _full(w: Any, start: float) -> jax.Array:
-    return jnp.full_like(w, start, dtype=wide(w))  # where w is, when w is spread over devices
 
 
 def _cast(value: Any, dtype: Any) -> Any:

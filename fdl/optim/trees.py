@@ -170,3 +170,8 @@ def length(a: jax.Array) -> jax.Array:
 def zeros_of(tree: Any) -> Any:
     """Zeros of the shapes and dtypes of a tree."""
     return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), tree)
+
+
+def wide_zeros(tree: Any) -> Any:
+    """Zeros of the shapes of a tree in float32 or wider, each where its array is when that is spread over devices."""
+    return jax.tree.map(lambda a: jnp.zeros_like(a, dtype=wide(a)), tree)
