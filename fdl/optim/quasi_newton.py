@@ -121,7 +121,7 @@ class lbfgs(Descent):
 
     def init(self, problem: Objective, point: Point) -> LBFGSState:
         rows = jnp.zeros((self.memory, point.x.size), point.x.dtype)
-        return LBFGSState(rows, rows, rows[:, :0].sum(1), point.first_scale, jnp.int32(0))
+        return LBFGSState(rows, rows, jnp.zeros(self.memory, point.x.dtype), point.first_scale, jnp.int32(0))
 
     def direction(self, problem: Objective, point: Point, state: LBFGSState) -> Direction:
         def row(age: jax.Array) -> jax.Array:
