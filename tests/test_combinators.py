@@ -146,6 +146,12 @@ def test_a_network_in_narrow_floats_trains_where_jax_is_set_to_promote_nothing()
         assert net.apply(params, state, x, train=True)[0].dtype == jnp.bfloat16
 
 
+@pytest.mark.parametrize("layer", [Frozen(LSTM(3)), Cast(LSTM(3), "float32"), Repeat(LSTM(3), 2)])
+def test_init_refuses_what_it_would_not_pass_on(layer):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'start'"):
+        layer.init(KEY, X[None], start=X[:, :2])
+
+
 def test_frozen_is_as_in_evaluation_and_gets_no_gradient():
     plain, layer = Serial(BLOCK, Affine(2)), Serial(Frozen(BLOCK), Affine(2))
     params, state = plain.init(KEY, X)

@@ -30,7 +30,7 @@ class Copies(Layer):
     def part_of(self, tree: Tree, name: str) -> Tree:
         return jax.tree.map(lambda stacked: stacked[int(name)], tree)
 
-    def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
+    def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
         return jax.vmap(lambda key: self.layer.init(key, *inputs))(split_key(type(self).__name__, key, self.n))
 
     def begin_stream(self, params: Tree, state: Tree, batch: int, length: int) -> Tree:

@@ -93,7 +93,7 @@ class _InTraining(Layer):
 
     layer: Layer
 
-    def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
+    def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
         return self.layer.init(key, *inputs)
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:

@@ -97,7 +97,9 @@ class MultiHeadAttention(Layer):
         check_rate("MultiHeadAttention", self.rate)
         check_initializers(self)
 
-    def init(self, key: jax.Array, x: Any, context: Any = None, *_: Any, **__: Any) -> tuple[Tree, Tree]:
+    def init(
+        self, key: jax.Array, x: Any, context: Any = None, lengths: Any = None, mask: Any = None
+    ) -> tuple[Tree, Tree]:
         self._check(x, context)
         features = x.shape[-1]
         if self.dim is None and features % self.heads:

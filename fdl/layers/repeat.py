@@ -34,7 +34,7 @@ class Repeat(Copies):
         ((12, 3, 3), (2, 3))
     """
 
-    def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
+    def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
         params, state = super().init(key, *inputs)
         with jax.debug_key_reuse(False):  # nothing is drawn
             jax.eval_shape(functools.partial(self.apply, train=True), params, state, *inputs, key=key)

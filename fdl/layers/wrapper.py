@@ -36,7 +36,7 @@ class Wrapper(Layer):
     def part_of(self, tree: Tree, name: str) -> Tree:
         return self.layer.part_of(tree, name)
 
-    def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
+    def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
         return self.layer.init(key, *inputs)
 
     def _inputs(self) -> inspect.Signature:
@@ -111,7 +111,7 @@ class Cast(Wrapper):
             raise InputError(f"Cast needs a dtype of floats, got {self.dtype!r}")
         object.__setattr__(self, "dtype", jnp.dtype(self.dtype).name)
 
-    def init(self, key: jax.Array, *inputs: Any, **_: Any) -> tuple[Tree, Tree]:
+    def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
         with jax.numpy_dtype_promotion("standard"):  # parameters are not converted before they are there
             return self.layer.init(key, *jax.eval_shape(self._converted, inputs))
 
