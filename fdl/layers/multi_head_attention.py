@@ -130,7 +130,7 @@ class MultiHeadAttention(Layer):
         rate = self.rate if train else 0.0
         if rate and key is None:
             raise InputError("MultiHeadAttention draws random numbers in training: call apply with key=...")
-        q, k, v = self._split(params, *self._projected(params, x, context))
+        q, k, v = self._projected(params, x, context)
         if not state:
             q, k = self._rotated(q, k)
             y = attention(q, k, v, mask=mask, lengths=lengths, key=key, causal=self.causal, rate=rate)
@@ -148,7 +148,7 @@ class MultiHeadAttention(Layer):
             params, x, context, lengths, mask: as for `apply`.
         """
         self._check(x, context)
-        q, k, _ = self._split(params, *self._projected(params, x, context))
+        q, k, _ = self._projected(params, x, context)
         q, k = self._rotated(q, k)
         keys = k.shape[1]
         # y = p v is p where v is the identity
@@ -177,9 +177,12 @@ class MultiHeadAttention(Layer):
             )
 
     def _projected(self, params: Tree, x: Any, context: Any) -> tuple[Any, Any, Any]:
+        """Queries, keys and values, with the features of each head on an axis of their own."""
         context = x if context is None else context
         inputs = {"q": x, "k": context, "v": context}
         q, k, v = (self._mapped(params, name, a) for name, a in inputs.items())
+        dim = q.shape[2] // self.heads
+        q, k, v = (a.reshape(*a.shape[:2], a.shape[2] // dim, dim) for a in (q, k, v))
         return q, k, v
 
     def _mapped(self, params: Tree, name: str, x: Any) -> jax.Array:
@@ -192,11 +195,6 @@ class MultiHeadAttention(Layer):
             return q, k
         q, k = (rotary(a, jnp.arange(a.shape[1]), base=self.rotary_base) for a in (q, k))
         return q, k
-
-    def _split(self, params: Tree, q: Any, k: Any, v: Any) -> tuple[Any, ...]:
-        """The features of each head on an axis of their own."""
-        dim = params["q"]["w"].shape[1] // self.heads
-        return tuple(a.reshape(*a.shape[:2], a.shape[2] // dim, dim) for a in (q, k, v))
 
     def _continued(self, state: Tree, q: Any, k: Any, v: Any, key: Any, rate: float) -> tuple[Any, Tree]:
         """Attention of what follows to itself and to all that was kept, and the state that keeps it as well."""
