@@ -39,13 +39,13 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
     )
     if name in _VOID:
         return Markup(f"<{name}{written}>")
-    inside = "".join(child if isinstance(child, Markup) else html.escape(str(child)) for child in _some(children))
-    return Markup(f"<{name}{written}>{inside}</{name}>")
+    return Markup(f"<{name}{written}>{join(*children)}</{name}>")
 
 
 def join(*children: Any) -> Markup:
     """Several elements as one."""
-    return Markup("".join(child if isinstance(child, Markup) else html.escape(str(child)) for child in _some(children)))
+    some = [child for child in children if child is not None]
+    return Markup("".join(child if isinstance(child, Markup) else html.escape(str(child)) for child in some))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str | None = None) -> Markup:
@@ -104,10 +104,6 @@ def page(title: str, *sections: Any) -> str:
 
 def _cell(cell: str) -> Markup:
     return element("td", cell, class_="short" if len(cell) <= _SHORT else None)
-
-
-def _some(children: Sequence[Any]) -> list[Any]:
-    return [child for child in children if child is not None]
 
 
 _SERIES = "".join(f".s{i}{{stroke:var(--s{i})}}.f{i}{{fill:var(--s{i})}}" for i in range(COLORS))
