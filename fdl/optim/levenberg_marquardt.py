@@ -52,10 +52,14 @@ class Damping(NamedTuple):
     D: jax.Array
 
 
+@dataclasses.dataclass(frozen=True)
 class _Damped(LeastSquaresMethod):
     """What Levenberg's and Marquardt's methods share: all but D."""
 
-    damping: float
+    jacobian: Literal["products", "dense"] = "products"
+    damping: float = 1e-3
+    solve_tolerance: float = 1e-6
+    max_products: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,7 +110,6 @@ def _in_units_of(D: jax.Array, linear: Linearized) -> Linearized:
     return Linearized(r, lambda v: push(v / D), lambda u: pull(u) / D, None if J is None else J / D)
 
 
-@dataclasses.dataclass(frozen=True)
 class levenberg(_Damped):
     """Levenberg's method: (J' J + mu I) h = -J' r.
 
@@ -133,16 +136,10 @@ class levenberg(_Damped):
         [1.0, 1.0]
     """
 
-    jacobian: Literal["products", "dense"] = "products"
-    damping: float = 1e-3
-    solve_tolerance: float = 1e-6
-    max_products: int | None = None
-
     def scale(self, linear: Linearized, x: jax.Array) -> jax.Array:
         return jnp.ones_like(x)
 
 
-@dataclasses.dataclass(frozen=True)
 class levenberg_marquardt(_Damped):
     """Levenberg-Marquardt: (J' J + mu D^2) h = -J' r, with D from the columns of J. For curve fitting.
 
@@ -169,11 +166,6 @@ class levenberg_marquardt(_Damped):
         >>> solution.params.round(3).tolist(), solution.why.name
         ([1.0, 1.0], 'GRADIENT')
     """
-
-    jacobian: Literal["products", "dense"] = "products"
-    damping: float = 1e-3
-    solve_tolerance: float = 1e-6
-    max_products: int | None = None
 
     def scale(self, linear: Linearized, x: jax.Array) -> jax.Array:
         if linear.J is None:
