@@ -25,6 +25,7 @@ from fdl.layers import (
     RMSNorm,
     Serial,
     Swiglu,
+    attention_maps,
     feed_forward,
     sinusoidal_positions,
 )
@@ -105,6 +106,14 @@ def test_rotary_sees_distances_only():
     mask = (jnp.arange(8) >= 3)[None, None, None]
     later, _ = run(layer, params, state, shifted, None, None, mask)
     np.testing.assert_allclose(later[:, 3:], y, rtol=1e-4, atol=1e-5)
+
+
+def test_the_map_of_an_attention_layer_by_itself():
+    layer = MultiHeadAttention(2)
+    params, state = started(layer, X)
+    maps = attention_maps(layer, params, state, X)
+    assert list(maps) == ["multi_head_attention"]
+    np.testing.assert_array_equal(maps["multi_head_attention"], layer.weights(params, X))
 
 
 def test_attention_weights_drop_in_training_only():

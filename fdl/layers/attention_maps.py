@@ -1,5 +1,6 @@
 """Where a network looks: the weights of every attention in it, for a pass over some inputs."""
 
+import functools
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ def attention_maps(net: Layer, params: Tree, state: Tree, *inputs: Any) -> dict[
     """The weights of all attention layers inside a network, which the network itself never has as a whole.
 
     Args:
-        net, params, state: any network.
+        net, params, state: any network, or an attention layer by itself, which goes by its name.
         inputs: what goes into it.
 
     Returns:
@@ -38,5 +39,6 @@ def attention_maps(net: Layer, params: Tree, state: Tree, *inputs: Any) -> dict[
 
         return visit
 
-    net.walk(visitor(()), params, state, *inputs)
+    walk = functools.partial(net.walk, visitor(())) if net.children else functools.partial(visitor(()), net.name, net)
+    walk(params, state, *inputs)
     return maps
