@@ -43,6 +43,9 @@ def affine(x: jax.Array, w: jax.Array, b: jax.Array | None = None) -> jax.Array:
     Raises:
         InputError: when the shapes do not fit together, and when x and w are both integers.
 
+    Remembers:
+        x and w, which exist anyway.
+
     Example:
         >>> import jax.numpy as jnp
         >>> affine(jnp.array([1.0, 2.0]), jnp.array([[1.0, 0.0], [0.0, 3.0]]), jnp.array([0.5, 0.5]))

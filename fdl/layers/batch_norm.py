@@ -17,7 +17,7 @@ From 4 and 3, x reaches y directly, through r and through the mean. With dr/dvar
     dvar  += sum dxhat (x - mean) (-r^3 / 2)  =  -r^2 / 2  gamma dgamma
     dmean += sum dxhat (-r)                   =  -r gamma dbeta
 
-where the arrows that arrive from outside at the outputs mean and var are what the sums start from.
+where both sums start from the gradients that arrive from outside at the outputs mean and var.
 Step 2 hands dvar to x as 2 (x - mean) / n (and nothing to the mean, since sum (x - mean) = 0), and
 step 1 hands dmean to x as 1 / n. Together
 
