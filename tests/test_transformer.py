@@ -15,6 +15,7 @@ from fdl.layers import (
     DecoderBlock,
     Embedding,
     EncoderBlock,
+    Frozen,
     LayerNorm,
     LearnedPositions,
     MultiHeadAttention,
@@ -108,10 +109,11 @@ def test_rotary_sees_distances_only():
     np.testing.assert_allclose(later[:, 3:], y, rtol=1e-4, atol=1e-5)
 
 
-def test_the_map_of_an_attention_layer_by_itself():
+@pytest.mark.parametrize("wrap", [lambda layer: layer, Remat, Frozen, lambda layer: Cast(Frozen(layer), "bfloat16")])
+def test_the_map_of_an_attention_layer_by_itself(wrap):
     layer = MultiHeadAttention(2)
     params, state = started(layer, X)
-    maps = attention_maps(layer, params, state, X)
+    maps = attention_maps(wrap(layer), params, state, X)
     assert list(maps) == ["multi_head_attention"]
     np.testing.assert_array_equal(maps["multi_head_attention"], layer.weights(params, X))
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from fdl.layer import Layer, Tree, Visit
+from fdl.layers.wrapper import Wrapper
 
 
 def attention_maps(net: Layer, params: Tree, state: Tree, *inputs: Any) -> dict[str, jax.Array]:
@@ -33,8 +34,11 @@ def attention_maps(net: Layer, params: Tree, state: Tree, *inputs: Any) -> dict[
     def visitor(path: tuple[str, ...]) -> Visit:
         def visit(name: str, child: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> Any:
             here = (*path, name)
-            if hasattr(child, "weights"):
-                maps[".".join(here)] = child.weights(params, *inputs)
+            layer: Any = child
+            while isinstance(layer, Wrapper):
+                layer = layer.layer
+            if hasattr(layer, "weights"):
+                maps[".".join(here)] = layer.weights(params, *inputs)
             return child.walk(visitor(here), params, state, *inputs, **options)
 
         return visit
