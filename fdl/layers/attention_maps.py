@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from fdl.layer import Layer, Tree, Visit
-from fdl.layers.wrapper import Wrapper
+from fdl.layers.wrapper import unwrapped
 
 
 def attention_maps(net: Layer, params: Tree, state: Tree, *inputs: Any) -> dict[str, jax.Array]:
@@ -34,11 +34,8 @@ def attention_maps(net: Layer, params: Tree, state: Tree, *inputs: Any) -> dict[
     def visitor(path: tuple[str, ...]) -> Visit:
         def visit(name: str, child: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> Any:
             here = (*path, name)
-            layer: Any = child
-            while isinstance(layer, Wrapper):
-                layer = layer.layer
-            if hasattr(layer, "weights"):
-                maps[".".join(here)] = layer.weights(params, *inputs)
+            if weights := getattr(unwrapped(child), "weights", None):
+                maps[".".join(here)] = weights(params, *inputs)
             return child.walk(visitor(here), params, state, *inputs, **options)
 
         return visit

@@ -52,6 +52,11 @@ class Wrapper(Layer):
         return self.layer.receptive_window(*inputs)
 
 
+def unwrapped(layer: Layer) -> Layer:
+    """The layer inside of all wrappers that are around it."""
+    return unwrapped(layer.layer) if isinstance(layer, Wrapper) else layer
+
+
 class Remat(Wrapper):
     """Computes a layer again in the backward pass, instead of remembering what is inside: less memory, more time.
 

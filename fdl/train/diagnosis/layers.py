@@ -26,7 +26,7 @@ from fdl.columns import aligned
 from fdl.layer import Layer, Visit
 from fdl.layers import hard_sigmoid, sigmoid, tanh
 from fdl.layers.rule_layer import RuleLayer
-from fdl.layers.wrapper import Wrapper
+from fdl.layers.wrapper import unwrapped
 from fdl.optim import global_norm
 from fdl.paths import is_weight, path_of
 from fdl.train.diagnosis.finding import Finding, verdict_of
@@ -180,8 +180,7 @@ def layer_statistics(net: Layer, loss: PerExample, params: Any, state: Any, batc
 def _measured(layer: Layer, y: jax.Array, dy: jax.Array) -> tuple[Any, ...]:
     """The numbers of a `LayerRow`: size, length of the gradient, and which parts are dead and saturated."""
     dead = jnp.all(jnp.reshape(dy, (-1, dy.shape[-1] if dy.ndim > 1 else 1)) == 0, axis=0)
-    while isinstance(layer, Wrapper):
-        layer = layer.layer
+    layer = unwrapped(layer)
     saturated: Any = math.nan
     if isinstance(layer, RuleLayer) and type(layer).rule in _RANGES:
         low, high = _RANGES[type(layer).rule]
