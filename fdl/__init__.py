@@ -4,7 +4,7 @@ Layers are pairs of pure functions over parameter pytrees (`fdl.layer`), gradien
 forward pass they belong to (`fdl.rule`), optimizers are pure state transitions (`fdl.optim`).
 """
 
-from fdl import check, graphs, initializers, layers, losses, optim, sampling, windows
+from fdl import check, graphs, initializers, layers, losses, optim, paths, sampling, windows
 from fdl.errors import InputError
 from fdl.fold import fold_batch_norm
 from fdl.layer import Layer
@@ -25,6 +25,7 @@ __all__ = [
     "losses",
     "network",
     "optim",
+    "paths",
     "rule",
     "sampling",
     "summary",
