@@ -273,3 +273,14 @@ INTEGERS = jnp.ones((1, 4, 5, 4), int)
 def test_bad_input_is_refused(call, message):
     with pytest.raises(fdl.InputError, match=message):
         call()
+
+
+def test_only_a_cpu_draws_the_number_that_chooses_a_branch():
+    def loss(x):
+        return max_pool(x, 2).sum() + avg_pool(x, 3, stride=1).sum()
+
+    traced = jax.jit(jax.grad(loss)).trace(jax.ShapeDtypeStruct((2, 8, 8, 3), "float32"))
+    cpu, cuda = (traced.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "cuda"))
+    assert "stablehlo.rng" in cpu
+    assert "stablehlo.rng" not in cuda
+    assert "stablehlo.optimization_barrier" in cuda

@@ -157,21 +157,21 @@ def once(compute: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
 
     XLA fuses what is cheap into each of the operations that use it: a picture of which every position is used in
     nine windows would be computed nine times, from what it is made of in its turn, and what a forward pass has
-    remembered would be computed again in the backward pass, from what it was to be remembered instead of. Its CPU
-    compiler takes optimization barriers away before it fuses, but it does not look into a branch that it cannot
-    choose, so here is one.
+    remembered would be computed again in the backward pass, from what it was to be remembered instead of. That is what
+    optimization barriers are for, but its CPU compiler takes them away before it fuses. It does not look into a branch
+    that it cannot choose, so there is one; a GPU would have to ask for the number that chooses, and wait.
 
     Example:
         >>> once(jnp.square, jnp.arange(3.0)).tolist()
         [0.0, 1.0, 4.0]
     """
-    compute = jax.jit(compute, inline=True)  # which traces it once for both branches
-
-    def never(*arrays: jax.Array) -> jax.Array:
-        zero = jnp.sum(arrays[0][:0])  # one that varies over the same devices
-        return jax.tree.map(lambda y: jnp.full(y.shape, zero, y.dtype), jax.eval_shape(compute, *arrays))
-
-    return jax.lax.cond(jax.lax.rng_uniform(0.0, 1.0, ()) < 2, compute, never, *arrays)
+    compute = jax.jit(compute, inline=True)  # which traces it once for all branches
+    written = jax.lax.optimization_barrier
+    return jax.lax.platform_dependent(
+        *arrays,
+        cpu=lambda *arrays: _in_a_branch(compute, *arrays),
+        default=lambda *arrays: written(compute(*written(arrays))),
+    )
 
 
 def overlap(laid: Windows) -> bool:
@@ -278,3 +278,11 @@ def _pad(x: jax.Array, pairs: Sequence[tuple[int, int]], fill: float) -> jax.Arr
     if not any(map(any, pairs)):
         return x
     return jax.lax.pad(x, jnp.asarray(fill, x.dtype), ((0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)))
+
+
+def _in_a_branch(compute: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
+    def never(*arrays: jax.Array) -> jax.Array:
+        zero = jnp.sum(arrays[0][:0])  # one that varies over the same devices
+        return jax.tree.map(lambda y: jnp.full(y.shape, zero, y.dtype), jax.eval_shape(compute, *arrays))
+
+    return jax.lax.cond(jax.lax.rng_uniform(0.0, 1.0, ()) < 2, compute, never, *arrays)

@@ -19,7 +19,12 @@ The products on the right, and x wx, are taken over many steps at once, which is
 
 Over all steps at once they need a and da for the whole sequence. But a_t is not needed any more once there are the
 gates of its step, nor are these once there is da_t, and all three have one shape: each is written where the last one
-was. So a and da take no memory beside that of the gates, which are remembered anyway.
+was,
+
+    forward, before step t:       gates_1 ... gates_{t-1}   a_t ... a_T
+    backward, after step t:       gates_1 ... gates_{t-1}   da_t ... da_T
+
+so that a and da take no memory beside that of the gates, which are remembered anyway.
 
 The gates are most of what is, beside hs, which is the output, and the other states before each step. They can be had
 again from hs and xs by two products: that is the choice ``remember="states"``. The sequence is then cut into blocks
@@ -186,7 +191,7 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
             return jnp.stack(_where(is_step, dbefore, dstates)), d, gates
 
         last = jax.tree.map(lambda a: a[-1], gates)
-        # d begins as the gates.
+        # d begins as the gates, and step by step da takes their places.
         dstates, d, _ = jax.lax.fori_loop(0, size, step, (dstates, gates, last))
         da, dq = d[0], join(*cell.of_q(*_apart(d, number)))
         # a = x wx + b      q = h wh
