@@ -12,7 +12,8 @@ For small images, such as CIFAR's, the stem keeps the size. The networks that th
 three stages of 16, 32 and 64 channels, and shortcuts without parameters, which skip positions and fill up with zeros.
 
 The second paper puts norm and ReLU in front of each convolution (``preactivation``), so that nothing at all stands
-between the blocks: y = x + f(relu(norm(x))).
+between the blocks: y = x + f(relu(norm(x))). The first block of a stage begins with a norm and a ReLU that its shortcut
+s shares, y = s(a) + f(a) with a = relu(norm(x)), as in the paper's appendix and its authors' program.
 
 Sources: He, Zhang, Ren and Sun, "Deep residual learning for image recognition" (2016), and "Identity mappings in deep
 residual networks" (2016). As in most later code, a bottleneck has its stride in the 3x3 convolution.
@@ -122,7 +123,8 @@ def _network(
             convolutions = body(width << stage, stride)
             out, *_ = convolutions[-1]
             same = (stride, channels) == (1, out)
-            members.append(_block(convolutions, None if same else shortcut(out, stride, preactivation), preactivation))
+            around = None if same else shortcut(out, stride, preactivation)
+            members.append(_block(convolutions, around, preactivation, is_first=index == 0))
             channels = out
         layers[f"stage{stage + 1}"] = Serial(*members)
     if preactivation:
@@ -135,12 +137,14 @@ def _stem(channels: int, kernel: int, stride: int, preactivation: bool, *pool: L
     return Serial(first, *pool)
 
 
-def _block(convolutions: Convolutions, shortcut: Layer | None, preactivation: bool) -> Layer:
+def _block(convolutions: Convolutions, shortcut: Layer | None, preactivation: bool, is_first: bool) -> Layer:
     *others, last = convolutions
     middle = [*(_conv_norm_relu(*one) for one in others), _conv(*last)]
-    if preactivation:
-        return Residual(Serial(BatchNorm(), Relu(), *middle), shortcut)
-    return Serial(Residual(Serial(*middle, BatchNorm()), shortcut), Relu())
+    if not preactivation:
+        return Serial(Residual(Serial(*middle, BatchNorm()), shortcut), Relu())
+    if is_first:
+        return Serial(BatchNorm(), Relu(), Residual(Serial(*middle), shortcut))
+    return Residual(Serial(BatchNorm(), Relu(), *middle), shortcut)
 
 
 def _project(channels: int, stride: int, preactivation: bool) -> Layer:
