@@ -60,5 +60,5 @@ def alexnet(classes: int = 1000, *, columns: int = 1, width: float = 1.0, dropou
         layers[f"conv{i + 1}"] = Serial(Conv(count, kernel, stride, padding, groups=groups), Relu(), *pool)
     drop = (Dropout(dropout),) if dropout else ()
     hidden = AffineRelu(round(4096 * width))
-    head = Serial(Flatten(), *drop, hidden, *drop, hidden)
+    head = Serial(Flatten(), hidden, *drop, hidden, *drop)
     return Serial(**layers, head=head, scores=Affine(classes, w_init=normal(0.01)))
