@@ -18,6 +18,7 @@ from fdl.train import (
     Fitted,
     KeepBest,
     accuracy,
+    binary_accuracy,
     confusion_matrix,
     early_stopping,
     evaluate,
@@ -386,6 +387,17 @@ def test_labels_in_a_byte_are_counted_among_more_classes_than_it_holds(dtype, la
     labels = jnp.array([1, 2, largest], dtype)
     counts = confusion_matrix(jax.nn.one_hot(labels, 300), labels)
     assert jnp.nonzero(jnp.diagonal(counts))[0].tolist() == [1, 2, largest]
+
+
+def test_logits_that_are_nan_are_no_hit_and_are_not_said_to_be_the_first_class():
+    logits, labels = np.full((4, 3), np.nan), np.array([0, 1, 2, 0])
+    logits[3] = [np.inf, 0, -np.inf]
+    assert accuracy(logits, labels).tolist() == [0, 0, 0, 1]
+    assert accuracy(logits, np.eye(3)[labels]).tolist() == [0, 0, 0, 1]
+    assert top_k_accuracy(logits, labels, 3).tolist() == [0, 0, 0, 1]
+    assert binary_accuracy(logits[:, 0], labels == 0).tolist() == [0, 0, 0, 1]
+    assert binary_accuracy(logits[:, 0], labels < 0).tolist() == [0, 0, 0, 0]
+    assert confusion_matrix(logits, labels).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_top_k():

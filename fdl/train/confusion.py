@@ -16,14 +16,15 @@ import jax
 import jax.numpy as jnp
 
 from fdl.losses.arguments import check_where
-from fdl.train.metrics import check_class_ids
+from fdl.train.metrics import any_is_nan, check_class_ids
 
 
 def confusion_matrix(logits: jax.Array, labels: jax.Array, where: jax.Array | None = None) -> jax.Array:
     """How often an example of class i was said to be j.
 
     Args:
-        logits: [..., C]; of equal largest ones the first counts. For segmentation, [N, H, W, C].
+        logits: [..., C]; of equal largest ones the first counts. For segmentation, [N, H, W, C]. Where one is NaN,
+            nothing was said, and nothing counts.
         labels: class ids, integers of shape [...]; what is none of [0, C) does not count, such as -1 for padding.
         where: booleans of shape [...]; False does not count.
 
@@ -43,7 +44,7 @@ def confusion_matrix(logits: jax.Array, labels: jax.Array, where: jax.Array | No
     labels = jnp.asarray(labels).astype(jnp.int32)  # bytes could not be compared with more classes than they count
     cells = labels * classes + jnp.argmax(logits, axis=-1)
     counts = jnp.ones(shape, jnp.int32) if where is None else where.astype(jnp.int32)
-    exists = (labels >= 0) & (labels < classes)
+    exists = (labels >= 0) & (labels < classes) & ~any_is_nan(logits)
     cells = jnp.where(exists, cells, classes**2)  # which no cell has
     return jnp.zeros(classes**2, jnp.int32).at[cells.ravel()].add(counts.ravel(), mode="drop").reshape(classes, classes)
 

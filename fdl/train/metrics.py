@@ -18,7 +18,7 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Whether the largest logit is that of the label: 1 where it is, 0 elsewhere. Its mean is the accuracy.
 
     Args:
-        logits: [..., C]; of equal largest ones the first counts.
+        logits: [..., C]; of equal largest ones the first counts, and where one is NaN, none is the largest.
         labels: class ids, integers of shape [...], or distributions, floats of shape [..., C], as `fdl.augment.mixup`
             makes them: the most likely class counts.
 
@@ -35,14 +35,15 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
         [1.0, 0.0]
     """
     labels = _class_ids("accuracy", logits, labels)
-    return (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+    return ((jnp.argmax(logits, axis=-1) == labels) & ~any_is_nan(logits)).astype(jnp.float32)
 
 
 def binary_accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
     """Whether a logit is on the side of its target, above zero for a target above a half: 1 where it is, 0 elsewhere.
 
     Args:
-        logits: of any shape, one for each question with two answers, as for `fdl.losses.sigmoid_cross_entropy`.
+        logits: of any shape, one for each question with two answers, as for `fdl.losses.sigmoid_cross_entropy`. NaN is
+            on neither side.
         targets: of the same shape: 0 or 1, or a probability.
 
     Returns:
@@ -61,14 +62,14 @@ def binary_accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
             f"binary_accuracy expects targets of the shape {list(jnp.shape(logits))} of the logits, "
             f"got {list(jnp.shape(targets))}"
         )
-    return ((logits > 0) == (targets > 0.5)).astype(jnp.float32)
+    return (((logits > 0) == (targets > 0.5)) & ~jnp.isnan(logits)).astype(jnp.float32)
 
 
 def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Array:
     """Whether fewer than k logits are larger than that of the label: 1 where it is so, 0 elsewhere.
 
     Args:
-        logits: [..., C]; of equal ones the first count as larger.
+        logits: [..., C]; of equal ones the first count as larger, and where one is NaN, all do.
         labels: class ids or distributions, as for `accuracy`.
         k: from 1 to C.
 
@@ -83,7 +84,7 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Arra
     labels = _class_ids("top_k_accuracy", logits, labels)
     check_count("top_k_accuracy", "k", k, most=jnp.shape(logits)[-1], of="the number of classes")
     best = jax.lax.top_k(logits, k)[1]
-    return jnp.any(best == jnp.expand_dims(labels, -1), axis=-1).astype(jnp.float32)
+    return (jnp.any(best == jnp.expand_dims(labels, -1), axis=-1) & ~any_is_nan(logits)).astype(jnp.float32)
 
 
 def perplexity(loss: float | jax.Array) -> jax.Array:
@@ -183,6 +184,16 @@ def read(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
 
 def _mean(values: np.ndarray) -> Any:
     return np.mean(values, dtype=np.float64) if values.ndim else values
+
+
+def any_is_nan(logits: Any) -> jax.Array:
+    """Whether the logits [..., C] of an example say nothing: argmax takes NaN for the largest, as if it were a class.
+
+    Example:
+        >>> any_is_nan(jnp.array([[0.0, jnp.nan], [0.0, 1.0]])).tolist()
+        [True, False]
+    """
+    return jnp.any(jnp.isnan(logits), axis=-1)
 
 
 def _class_ids(who: str, logits: Any, labels: Any) -> jax.Array:
