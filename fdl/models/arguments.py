@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 
 
 def check_heads(who: str, features: int, heads: int) -> None:
-    """Refuses a number of heads that does not divide the features.
+    """Refuses a number of heads that does not divide the features, and what is no number of either.
 
     Raises:
-        InputError: with both numbers.
+        InputError: with the numbers.
 
     Example:
         >>> check_heads("gpt", 100, 8)
@@ -19,6 +20,8 @@ def check_heads(who: str, features: int, heads: int) -> None:
             ...
         fdl.errors.InputError: gpt divides its features among its heads, got 100 features and 8 heads
     """
+    check_count(who, "features", features)
+    check_count(who, "heads", heads)
     if features % heads:
         raise InputError(f"{who} divides its features among its heads, got {features} features and {heads} heads")
 

@@ -53,6 +53,7 @@ def dcgan_generator(shape: Sequence[int] = (64, 64, 3), *, depth: int = 4, width
         18885760
     """
     check_count("dcgan_generator", "depth", depth)
+    check_count("dcgan_generator", "width", width)
     check_shape("dcgan_generator", shape)
     if len(shape) != 3 or any(size % 2**depth for size in shape[:2]):
         raise InputError(
@@ -94,6 +95,7 @@ def dcgan_discriminator(*, depth: int = 4, width: int = 128, kernel: int = 5) ->
         17232768
     """
     check_count("dcgan_discriminator", "depth", depth)
+    check_count("dcgan_discriminator", "width", width)
     layers = []
     for level in range(depth):
         norm = (BatchNorm(),) if level else ()

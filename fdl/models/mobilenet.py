@@ -23,6 +23,8 @@ Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks" (2018).
 
 from collections.abc import Sequence
 
+from fdl.counts import check_count
+from fdl.errors import InputError
 from fdl.initializers import normal
 from fdl.layer import Layer
 from fdl.layers import Affine, BatchNorm, Conv, ConvNormRelu, Dropout, GlobalAvgPool, Residual, Serial
@@ -120,6 +122,7 @@ def mobilenet_v2(
         >>> sum(w.size for w in jax.tree.leaves(params))
         3504872
     """
+    check_count("mobilenet_v2", "features", features)
     channels, stride = _eights(width * stem[0]), stem[1]
     layers: list[Layer] = [_conv(channels, 3, stride)]
     for expansion, out, count, first in stages:
@@ -146,5 +149,9 @@ def _look(channels: int, stride: int) -> Layer:
 
 def _eights(channels: float) -> int:
     """The nearest multiple of 8, but not less than nine tenths of what was asked for."""
+    if not channels > 0:
+        raise InputError(
+            f"mobilenet_v2 needs channels, and a factor for their numbers, above 0, got {channels} channels"
+        )
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8

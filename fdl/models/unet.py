@@ -72,6 +72,7 @@ def unet(
     if padding not in ("VALID", "SAME"):
         raise InputError(f'unet pads its convolutions by "VALID", as the original, or by "SAME", got {padding!r}')
     check_count("unet", "depth", depth)
+    check_count("unet", "width", width)
 
     def convolutions(channels: int) -> tuple[Layer, ...]:
         one = (Conv(channels, 3, padding=padding, bias=norm is None), *(() if norm is None else (norm,)), Relu())

@@ -12,6 +12,7 @@ Sources: Simonyan and Zisserman, "Very deep convolutional networks for large-sca
 starts deep ones from trained shallow ones; He et al., "Delving deep into rectifiers" (2015), made that unnecessary.
 """
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import normal
 from fdl.layer import Layer
@@ -55,6 +56,7 @@ def vgg(
     """
     if depth not in DEPTHS:
         raise InputError(f"vgg has a depth of {', '.join(map(str, DEPTHS))}, got {depth}")
+    check_count("vgg", "width", width)
     stages = {}
     for stage, count in enumerate(DEPTHS[depth]):
         channels = width << min(stage, 3)

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import glorot_uniform, lecun_normal, truncated_normal
 from fdl.layer import Layer, Tree
@@ -63,8 +64,8 @@ def vit(
         A layer from images [N, size, size, C] to scores [N, classes].
 
     Raises:
-        InputError: for patches that do not divide the image and heads that do not divide the features; from the
-            layer, for images of another size.
+        InputError: for patches that do not divide the image, heads that do not divide the features, and sizes below
+            one; from the layer, for images of another size.
 
     Source: Dosovitskiy et al. (2021).
 
@@ -75,6 +76,8 @@ def vit(
         >>> sum(w.size for w in jax.tree.leaves(params))
         86567656
     """
+    check_count("vit", "size", size)
+    check_count("vit", "patch", patch)
     if size % patch:
         raise InputError(f"vit cuts images into whole patches, got images of {size} and patches of {patch}")
     check_heads("vit", features, heads)

@@ -20,6 +20,7 @@ Source: Chollet, "Xception: deep learning with depthwise separable convolutions"
 
 from collections.abc import Sequence
 
+from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import normal
 from fdl.layer import Layer
@@ -61,7 +62,8 @@ def xception(
         A layer from images [N, H, W, C], of 299 x 299 pixels in the paper, to scores [N, classes].
 
     Raises:
-        InputError: without a block in the entry, for sizes below one, and for a rate outside [0, 1).
+        InputError: without a block in the entry, for sizes below one, for a middle below zero, and for a rate outside
+            [0, 1).
 
     Source: Chollet (2017).
 
@@ -74,6 +76,7 @@ def xception(
     """
     if not entry:
         raise InputError("xception needs the channels of at least one block in its entry, got none")
+    check_count("xception", "middle", middle, least=0)
     channels = entry[-1]
     first, *others = entry
     return Serial(

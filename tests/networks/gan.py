@@ -44,4 +44,10 @@ REFUSED = [
     Refused("dcgan-shape", lambda: dcgan_generator((28, 28, 1)), r"divisible by 16, got \(28, 28, 1\)"),
     Refused("dcgan-axes", lambda: dcgan_generator((28, 28), depth=2), r"\(H, W, C\)"),
     Refused("dcgan-depth", lambda: dcgan_discriminator(depth=0), "at least 1, got 0"),
+    Refused("dcgan-width", lambda: dcgan_generator(width=64.0), "width as a whole number of at least 1, got 64.0"),
+    Refused(
+        "dcgan-width-of-discriminator",
+        lambda: dcgan_discriminator(width=64.0),
+        "width as a whole number of at least 1, got 64.0",
+    ),
 ]

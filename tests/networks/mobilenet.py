@@ -31,5 +31,10 @@ SMALL = [
 
 REFUSED = [
     Refused("mobilenet-channels", lambda: mobilenet(width=0.01), "needs channels as a whole number"),
+    Refused("mobilenet-v2-width", lambda: mobilenet_v2(width=-0.1), "above 0, got -3.2"),
+    Refused("mobilenet-v2-stage", lambda: mobilenet_v2(stages=((1, 0, 1, 1),)), "above 0, got 0"),
+    Refused(
+        "mobilenet-v2-features", lambda: mobilenet_v2(features=0), "features as a whole number of at least 1, got 0"
+    ),
     Refused("mobilenet-v2-dropout", lambda: mobilenet_v2(dropout=-0.1), "rate"),
 ]

@@ -51,6 +51,7 @@ def begun(net, size):
 REFUSED = [
     Refused("unet-padding", lambda: unet(padding=1), '"VALID", as the original, or by "SAME", got 1'),
     Refused("unet-depth", lambda: unet(depth=0), "unet needs depth as a whole number of at least 1, got 0"),
+    Refused("unet-width", lambda: unet(width=32.0), "unet needs width as a whole number of at least 1, got 32.0"),
     Refused("unet-odd", lambda: begun(unet(width=2, padding="SAME"), 24), r"body.below.below.below: .*odd: \[3, 3\]"),
     Refused("unet-tile", lambda: begun(unet(width=2), 570), r"body.below: .*odd: \[279, 279\]"),
 ]

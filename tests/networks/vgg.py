@@ -32,5 +32,8 @@ SMALL = [
 
 REFUSED = [
     Refused("vgg-depth", lambda: vgg(12), "11, 13, 16, 19"),
-    Refused("vgg-width", lambda: vgg(11, width=0), "needs channels as a whole number"),
+    Refused("vgg-width", lambda: vgg(11, width=0), "vgg needs width as a whole number"),
+    Refused(
+        "vgg-half-a-width", lambda: vgg(11, width=32.0), "vgg needs width as a whole number of at least 1, got 32.0"
+    ),
 ]

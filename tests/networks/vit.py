@@ -27,5 +27,9 @@ SMALL = [
 REFUSED = [
     Refused("vit-patches", lambda: vit(size=225), "images of 225 and patches of 16"),
     Refused("vit-heads", lambda: vit(features=100), "got 100 features and 12 heads"),
+    Refused("vit-no-heads", lambda: vit(heads=0), "heads as a whole number of at least 1, got 0"),
+    Refused("vit-no-features", lambda: vit(features=0), "features as a whole number of at least 1, got 0"),
+    Refused("vit-no-patch", lambda: vit(patch=0), "patch as a whole number of at least 1, got 0"),
+    Refused("vit-no-image", lambda: vit(size=0), "size as a whole number of at least 1, got 0"),
     Refused("vit-size", lambda: vit(3, 4, 2, 4, 2, 1).init(jax.random.key(0), images(6)), "resize them"),
 ]

@@ -27,5 +27,6 @@ SMALL = [
 
 REFUSED = [
     Refused("xception-entry", lambda: xception(entry=()), "at least one block"),
+    Refused("xception-middle", lambda: xception(middle=-1), "middle as a whole number of at least 0, got -1"),
     Refused("xception-channels", lambda: xception(stem=(0, 64)), "needs channels as a whole number"),
 ]
