@@ -183,6 +183,21 @@ def test_words_that_are_hidden():
     )
 
 
+def test_words_that_may_not_be_picked_stay():
+    ids = jnp.full((200, 9), 4).at[:, 6:].set(-1)  # -1 is padding
+    where = (jnp.arange(9) > 0) & (ids >= 0)
+    hidden, picked = mask_words(KEY, ids, 7, 6, rate=1.0, where=where)
+    np.testing.assert_array_equal(picked, where)
+    np.testing.assert_array_equal(hidden[~where], ids[~where])
+
+
+def test_bytes_are_hidden_by_a_word_behind_them():
+    ids = jnp.arange(256, dtype=jnp.uint8)
+    hidden, picked = mask_words(KEY, ids, 257, 256, rate=0.5)
+    np.testing.assert_array_equal(hidden[~picked], ids[~picked])
+    assert 0.3 < (hidden == 256).mean() < 0.5
+
+
 def test_patches_of_an_image_come_row_by_row():
     patches = vit(3, 4, 2, 4, 2, 1).children["patches"]
     image = jnp.arange(16.0).reshape(1, 4, 4, 1)

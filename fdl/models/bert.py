@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
+from fdl.ids import check_ids
 from fdl.initializers import Initializer, truncated_normal
 from fdl.keys import split_key
 from fdl.layer import Layer, Tree
@@ -42,7 +43,9 @@ from fdl.layers import (
     affine,
     feed_forward,
 )
+from fdl.losses.arguments import check_where
 from fdl.models.arguments import check_heads
+from fdl.sampling.decoding import as_tokens
 from fdl.wiring import Net, network
 
 W_INIT: Initializer = truncated_normal(0.02)
@@ -190,7 +193,7 @@ def _classify(net: Net, *inputs: Any) -> Any:
 
 
 def mask_words(
-    key: jax.Array, ids: jax.Array, vocabulary: int, mask: int, *, rate: float = 0.15
+    key: jax.Array, ids: jax.Array, vocabulary: int, mask: int, *, rate: float = 0.15, where: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """Hides words of a text, for a network to fill in: a new draw for every step is free.
 
@@ -202,11 +205,17 @@ def mask_words(
         ids: [...], integers in [0, vocabulary).
         vocabulary: how many words there are.
         mask: the id of the word that stands for a gap.
-        rate: the probability to pick a word.
+        rate: the probability to pick a word, from 0 to 1.
+        where: booleans like ids, which words may be picked: no padding, nor the words that begin and end each text. All
+            may if None, and padding that was picked counts in the loss.
 
     Returns:
-        (ids with gaps, where they are): the second, booleans like ids, is the loss's ``where``; its labels are the
-        ids that were given.
+        (ids with gaps, where they are): the first in int32 at least, and the second, booleans like ids, is the loss's
+        ``where``; its labels are the ids that were given.
+
+    Raises:
+        InputError: for a mask or ids outside [0, vocabulary), the latter where they can be seen; for a rate outside
+            [0, 1], and for a ``where`` of another shape.
 
     Source: Devlin et al. (2019), section 3.1.
 
@@ -217,9 +226,15 @@ def mask_words(
     """
     if not 0 <= mask < vocabulary:
         raise InputError(f"mask_words needs the id of a word as mask, in [0, {vocabulary}), got {mask}")
+    check_where("mask_words", where, jnp.shape(ids))
+    check_ids("mask_words", ids, vocabulary, where)
+    if not isinstance(rate, jax.core.Tracer) and not 0 <= rate <= 1:
+        raise InputError(f"mask_words needs a rate from 0 to 1, the probability to pick a word, got {rate}")
+    ids = as_tokens(ids)  # a byte has no room for a mask behind its 256 values
     pick_key, kind_key, word_key = split_key("mask_words", key, 3)
-    picked = jax.random.bernoulli(pick_key, rate, ids.shape)
+    picked = jax.random.uniform(pick_key, ids.shape) < rate
+    picked = picked if where is None else picked & where
     kind = jax.random.uniform(kind_key, ids.shape)
     other = jax.random.randint(word_key, ids.shape, 0, vocabulary, ids.dtype)
     hidden = jnp.where(kind < 0.8, mask, jnp.where(kind < 0.9, other, ids))
-    return jnp.where(picked, hidden, ids).astype(ids.dtype), picked
+    return jnp.where(picked, hidden, ids), picked

@@ -37,5 +37,14 @@ SMALL = [
 
 REFUSED = [
     Refused("bert-heads", lambda: bert(features=100), "got 100 features and 12 heads"),
+    Refused(
+        "bert-rate", lambda: mask_words(jax.random.key(0), jnp.zeros(3, int), 7, 6, rate=15.0), "from 0 to 1.* got 15"
+    ),
+    Refused(
+        "bert-ids", lambda: mask_words(jax.random.key(0), jnp.full(3, 7), 7, 6), r"mask_words expects ids in \[0, 7\)"
+    ),
+    Refused(
+        "bert-where", lambda: mask_words(jax.random.key(0), jnp.zeros(3, int), 7, 6, where=jnp.ones(3)), "booleans"
+    ),
     Refused("bert-mask", lambda: mask_words(jax.random.key(0), jnp.zeros(3, int), 7, 7), r"in \[0, 7\), got 7"),
 ]
