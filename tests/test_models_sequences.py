@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fdl import InputError
-from fdl.layers import GRU, LSTM, Bidirectional, ConvLSTM, Dropout, attention_maps
+from fdl.layers import GRU, LSTM, Bidirectional, ConvLSTM, Dropout, Gelu, attention_maps
 from fdl.losses import linear_softmax_cross_entropy, softmax_cross_entropy
-from fdl.models import bert, captioner, char_rnn, gpt, mask_words, seq2seq, tagger, transformer, vit
+from fdl.models import bert, bert_masked, captioner, char_rnn, gpt, mask_words, seq2seq, tagger, transformer, vit
 from fdl.models.recurrent_stack import DropInputs
 from fdl.optim import sgd
 from fdl.train import init_train_state, make_train_step, supervised
@@ -154,6 +154,18 @@ def test_inputs_of_a_recurrent_layer_drop_and_its_state_does_not():
     np.testing.assert_array_equal(layer.apply(params, state, xs)[0], LSTM(3).apply(params, state, xs)[0])
     walked, _, _ = layer.walk(None, params, state, xs, key=KEY, train=True)
     np.testing.assert_array_equal(ours, walked)
+
+
+def masked_bert(**activation):
+    return bert_masked(bert(9, 6, 8, 2, 1, **activation), 9, 8, **activation)
+
+
+@pytest.mark.parametrize("make", [masked_bert, functools.partial(vit, 3, 4, 2, 8, 2, 1)], ids=["bert", "vit"])
+def test_the_gelu_is_the_authors_or_pytorch_s(make):
+    assert "Gelu(approximate=False)" not in repr(make())
+    exact = repr(make(activation=Gelu(approximate=False)))
+    assert "Gelu(approximate=False)" in exact
+    assert "Gelu()" not in exact
 
 
 def test_bert_refuses_lengths_in_the_place_of_segments():

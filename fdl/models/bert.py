@@ -49,7 +49,7 @@ from fdl.sampling.decoding import as_tokens
 from fdl.wiring import Net, network
 
 W_INIT: Initializer = truncated_normal(0.02)
-NORM = LayerNorm(1e-12)
+NORM, GELU = LayerNorm(1e-12), Gelu()
 
 
 def bert(
@@ -61,6 +61,7 @@ def bert(
     *,
     segments: int = 2,
     dropout: float = 0.1,
+    activation: Layer = GELU,
 ) -> Layer:
     """The encoder; the defaults are the base model.
 
@@ -72,6 +73,8 @@ def bert(
         depth: how many blocks there are, n.
         segments: how many kinds of parts a text has, such as question and answer.
         dropout: the probability to drop, on the embeddings, on attention weights, and on what each sublayer adds.
+        activation: inside the mlp. The authors' program has the GELU by a tanh, as here; PyTorch's BERTs have the exact
+            one, ``Gelu(approximate=False)``.
 
     Returns:
         A layer from (ids [N, T], segments [N, T] or None, lengths [N] or None) to hidden states [N, T, C]. Without
@@ -92,7 +95,7 @@ def bert(
     """
     check_heads("bert", features, heads)
     attention = MultiHeadAttention(heads, rate=dropout, w_init=W_INIT)
-    mlp = feed_forward(features, 4 * features, w_init=W_INIT)
+    mlp = feed_forward(features, 4 * features, activation, w_init=W_INIT)
     return network(
         embedding=Embedding(vocabulary, features, w_init=W_INIT),
         positions=LearnedPositions(length, w_init=W_INIT),
@@ -114,7 +117,7 @@ def _encode(net: Net, ids: Any, segments: Any = None, lengths: Any = None) -> An
     return net.blocks(net.dropout(net.norm(x)), lengths)
 
 
-def bert_masked(encoder: Layer, vocabulary: int = 30_522, features: int = 768) -> Layer:
+def bert_masked(encoder: Layer, vocabulary: int = 30_522, features: int = 768, *, activation: Layer = GELU) -> Layer:
     """The encoder with the head that it is trained with: scores for the word at every place.
 
     A dense layer with a norm, and then the encoder's own table of words, with a bias for each.
@@ -122,6 +125,7 @@ def bert_masked(encoder: Layer, vocabulary: int = 30_522, features: int = 768) -
     Args:
         encoder: from `bert`.
         vocabulary, features: of the encoder, V and C.
+        activation: behind the dense layer, the same as in the encoder.
 
     Returns:
         A layer from what the encoder takes to scores [N, T, V]. The parameters of the encoder are under ``encoder``,
@@ -136,7 +140,7 @@ def bert_masked(encoder: Layer, vocabulary: int = 30_522, features: int = 768) -
         >>> sum(w.size for w in jax.tree.leaves(params))
         109514298
     """
-    transform = Serial(Affine(features, w_init=W_INIT), Gelu(), NORM)
+    transform = Serial(Affine(features, w_init=W_INIT), activation, NORM)
     return network(encoder=encoder, transform=transform, scores=_TiedScores(vocabulary))(_fill_in)
 
 

@@ -29,6 +29,7 @@ from fdl.layers import (
     Conv,
     Dropout,
     EncoderBlock,
+    Gelu,
     LayerNorm,
     LearnedPositions,
     MultiHeadAttention,
@@ -48,6 +49,7 @@ def vit(
     depth: int = 12,
     *,
     dropout: float = 0.0,
+    activation: Layer = Gelu(),  # noqa: B008
 ) -> Layer:
     """A vision transformer; the defaults are ViT-B/16.
 
@@ -59,6 +61,8 @@ def vit(
         heads: how many attentions are side by side; a divisor of ``features``.
         depth: how many blocks there are, n.
         dropout: the probability to drop, on what each sublayer adds, inside the mlp, and on patches with positions.
+        activation: inside the mlp. The authors' program has the GELU by a tanh, as here; PyTorch's ViTs have the exact
+            one, ``Gelu(approximate=False)``.
 
     Returns:
         A layer from images [N, size, size, C] to scores [N, classes].
@@ -82,7 +86,7 @@ def vit(
         raise InputError(f"vit cuts images into whole patches, got images of {size} and patches of {patch}")
     check_heads("vit", features, heads)
     patches = (size // patch) ** 2
-    mlp = feed_forward(features, 4 * features, rate=dropout, w_init=glorot_uniform())
+    mlp = feed_forward(features, 4 * features, activation, rate=dropout, w_init=glorot_uniform())
     return network(
         patches=_Patches(size, patch, features),
         class_token=_ClassToken(),
