@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fdl
-from fdl.layers import gru_step, lstm_step
+from fdl.layers import gru_step, lstm_step, rotary
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n\n?((?:    [^\n]*\n|\n(?=    ))*)", re.MULTILINE | re.DOTALL)
@@ -41,7 +41,7 @@ def from_pytorch():
     """What the blocks of docs/from_pytorch.md define."""
     names = {}
     results = list(run("docs/from_pytorch.md", names))
-    assert len(results) == 2
+    assert len(results) == 3
     for printed, expected in results:
         assert printed == expected
     return names
@@ -87,6 +87,34 @@ def test_recurrent_layers_from_pytorch_compute_what_they_did_there(from_pytorch)
     np.testing.assert_allclose(
         gru_step(*map(jnp.float32, (x, h)), **ours), kept * h + (1 - kept) * new, rtol=1e-4, atol=1e-5
     )
+
+
+def test_attention_from_pytorch_computes_what_it_did_there(from_pytorch):
+    rng = np.random.default_rng(3)
+    theirs = [[rng.normal(size=shape) / 2 for shape in ((18, 6), (18,), (6, 6), (6,))] for _ in range(3)]
+    y = x = rng.normal(size=(2, 7, 6))
+    for in_weight, in_bias, out_weight, out_bias in theirs:
+        q, k, v = (a.reshape(2, 7, 2, 3) for a in np.split(y @ in_weight.T + in_bias, 3, axis=-1))
+        p = np.exp(np.einsum("nqhd,nkhd->nhqk", q, k) / np.sqrt(3))
+        y = np.einsum("nhqk,nkhd->nqhd", p / p.sum(-1, keepdims=True), v).reshape(2, 7, 6) @ out_weight.T + out_bias
+    attention_params, repeat_params, blocks = (
+        from_pytorch[name] for name in ("attention_params", "repeat_params", "blocks")
+    )
+    params = jax.tree.map(jnp.float32, repeat_params([attention_params(*arrays) for arrays in theirs]))
+    ours, _ = blocks.apply(params, blocks.init(jax.random.key(0), x)[1], jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(ours, y, rtol=1e-4, atol=1e-4)
+
+
+def test_rotary_positions_of_halves_are_those_of_neighbours_in_another_order():
+    rng = np.random.default_rng(4)
+    x, w, heads, dim = rng.normal(size=(1, 5, 6)), rng.normal(size=(6, 8)), 2, 4
+    angles = np.arange(5)[:, None, None] * 10_000.0 ** (-2 * np.arange(dim // 2) / dim)
+    first, second = np.split((x @ w).reshape(1, 5, heads, dim), 2, axis=-1)
+    cos, sin = np.cos(angles), np.sin(angles)
+    of_halves = np.stack([first * cos - second * sin, second * cos + first * sin], axis=-1).reshape(1, 5, heads, dim)
+    ours = w.reshape(6, heads, 2, dim // 2).swapaxes(2, 3).reshape(6, heads * dim)
+    turned = rotary(jnp.asarray((x @ ours).reshape(1, 5, heads, dim), jnp.float32), jnp.arange(5))
+    np.testing.assert_allclose(turned, of_halves, rtol=1e-4, atol=1e-5)
 
 
 def sigmoid(x):
