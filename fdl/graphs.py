@@ -252,6 +252,10 @@ def check_graph(who: str, graph: Any) -> None:
     for name in ("nodes", "senders", "receivers"):
         if not shapes.get(name):
             raise InputError(f"{who} expects a graph with an array of {name}, got {getattr(graph, name)!r}")
+    if graph.node_graph is None and graph.graphs != 1:
+        raise InputError(
+            f"{who} expects {graph.graphs} graphs with node_graph, which of them each node is in: batch_graphs makes it"
+        )
     nodes, edges = shapes["nodes"][:1], shapes["senders"][:1]
     expected = {"senders": edges, "receivers": edges, "node_graph": nodes}
     expected |= {"node_mask": nodes, "edge_mask": edges, "graph_mask": (graph.graphs,)}

@@ -330,6 +330,10 @@ PAIR = Graph(jnp.ones((2, 3)), senders=jnp.array([0]), receivers=jnp.array([1]))
             "OnNodes expects a graph with an array of senders, got None",
         ),
         (
+            lambda: Readout().apply({}, {}, dataclasses.replace(PAIR, graphs=2)),
+            "Readout expects 2 graphs with node_graph, which of them each node is in",
+        ),
+        (
             lambda: GraphAttention(3).init(KEY, dataclasses.replace(PAIR, nodes=jnp.ones(2))),
             r"GraphAttention expects nodes of shape \[N, F\], got \[2\]",
         ),
