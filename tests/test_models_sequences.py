@@ -210,6 +210,11 @@ def test_bytes_are_hidden_by_a_word_behind_them():
     assert 0.3 < (hidden == 256).mean() < 0.5
 
 
+def test_a_vit_takes_a_batch_without_images():
+    net, images = vit(3, 4, 2, 4, 2, 1), jnp.zeros((0, 4, 4, 1))
+    assert net.apply(*net.init(KEY, images), images)[0].shape == (0, 3)
+
+
 def test_patches_of_an_image_come_row_by_row():
     patches = vit(3, 4, 2, 4, 2, 1).children["patches"]
     image = jnp.arange(16.0).reshape(1, 4, 4, 1)

@@ -120,7 +120,7 @@ class _Patches(Combinator):
                 f"this vit has positions for images of shape [N, {self.size}, {self.size}, C], got "
                 f"{list(images.shape)}: resize them, or make it with another size"
             )
-        return net.conv(images).reshape(images.shape[0], -1, self.features)
+        return net.conv(images).reshape(images.shape[0], (self.size // self.patch) ** 2, self.features)
 
 
 class _ClassToken(Layer):
