@@ -492,6 +492,7 @@ def test_the_state_of_another_optimizer_is_refused():
         (optim.adam(), optim.sgd(0.1), r"adam was given another optimizer's state: its slots are .*, got \[\]"),
         (optim.sgd(0.1), optim.adam(), r"sgd was given another optimizer's state: its slots are \[\], got"),
         (optim.adam(), optim.chain(optim.adam()), "adam goes on from what its init.* made, got a "),
+        (optim.add_l2(0.1), optim.sgd(0.1), "add_l2 goes on from what its init.* made, got a FirstOrderState"),
     ):
         with pytest.raises(fdl.InputError, match=message):
             opt.update(params, other.init(params), params)

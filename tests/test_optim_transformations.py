@@ -192,6 +192,12 @@ class TestCombinations:
                 lambda: optim.chain(optim.chain(optim.add_l2(0.1), optim.sgd(1.0)), optim.adam()).init(PARAMS),
                 "turn them uphill: partition is for several",
             ),
+            (lambda: optim.chain(optim.sgd(0.1), optim.add_l2(0.1)).init(PARAMS), "it would make weights grow"),
+            (lambda: optim.chain(optim.muon(keep="*.w"), optim.add_l2(0.1)).init(PARAMS), "add_l2 behind"),
+            (
+                lambda: optim.chain(optim.chain(optim.ema()), optim.skip_nonfinite(optim.adam())).init(PARAMS),
+                "ema or average in front of an optimizer with a learning rate",
+            ),
             (lambda: optim.partition(optim.sgd(0.1)), "needs groups"),
             (lambda: optim.partition(optim.sgd(0.1), rest=("*", optim.sgd(0.1))), "none called"),
             (lambda: optim.partition(optim.sgd(0.1), head=optim.sgd(0.1)), "expects head as a pair"),
@@ -218,6 +224,22 @@ class TestCombinations:
     def test_bad_input_is_refused(self, call, message):
         with pytest.raises(fdl.InputError, match=message):
             call()
+
+    @pytest.mark.parametrize(
+        ("opt", "name"),
+        [
+            (optim.add_decoupled_weight_decay(0.1), "add_decoupled_weight_decay"),
+            (optim.max_norm(1.0), "max_norm"),
+            (optim.reduce_on_plateau(), "reduce_on_plateau"),
+            (optim.average(), "ema or average"),
+        ],
+    )
+    def test_what_works_on_updates_stands_behind(self, opt, name):
+        """In front of a descent, weights that decay would grow, and a scale would do nothing to Adam."""
+        with pytest.raises(fdl.InputError, match=f"chain has {name} in front of an optimizer with a learning rate"):
+            optim.chain(opt, optim.adam()).init(PARAMS)
+        optim.chain(optim.adam(), opt).init(PARAMS)
+        optim.chain(optim.mask(optim.adam(), "*.w"), opt, optim.mask(optim.sgd(0.1), "*.b")).init(PARAMS)
 
 
 def _is_bias(path):
@@ -495,7 +517,9 @@ def test_optimizers_that_take_no_extra_arguments_get_none():
         optim.partition(optim.sgd(0.1), b=("b", optim.scale_loss(optim.sgd(0.1)))),
         optim.skip_nonfinite(optim.scale_loss(optim.sgd(0.1))),
         optim.scale_loss(
-            optim.chain(optim.sgd(0.1), optim.partition(optim.sgd(0.1), b=("b", optim.scale_loss(optim.sgd(0.1)))))
+            optim.chain(
+                optim.clip_by_value(1.0), optim.partition(optim.sgd(0.1), b=("b", optim.scale_loss(optim.sgd(0.1))))
+            )
         ),
     ],
     ids=["behind", "for-some", "skipped", "twice"],

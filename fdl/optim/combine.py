@@ -1,10 +1,14 @@
 """Combinations: several optimizers one after another, or each for a part of the parameters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fdl.errors import InputError
+from fdl.optim.average import AverageState
+from fdl.optim.decay import DecayState, L2State
 from fdl.optim.optimizer import Optimizer, update_with
+from fdl.optim.plateau import PlateauState
+from fdl.optim.projection import MaxNormState
 from fdl.optim.recurrence import FirstOrderState
 from fdl.optim.trees import check_gradients, merge, wide_zeros
 from fdl.paths import Keep, matcher, select
@@ -25,7 +29,7 @@ def chain(*optimizers: Optimizer) -> Optimizer:
 
     Raises:
         InputError: when there is none, and from init for two that have a learning rate: both turn the sign, so that the
-            second would lead uphill.
+            second would lead uphill; for `add_l2` behind one that has, and for what works on updates in front of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,11 +44,7 @@ def chain(*optimizers: Optimizer) -> Optimizer:
 
     def init(params: Any) -> tuple[Any, ...]:
         states = tuple(optimizer.init(params) for optimizer in optimizers)
-        if _descents(states) > 1:
-            raise InputError(
-                "chain has two optimizers with a learning rate, of which the second would take the updates of the "
-                "first, which go downhill, for gradients, and turn them uphill: partition is for several optimizers"
-            )
+        _check_order(list(_works_of(states)))
         return states
 
     def update(grads: Any, opt_state: Any, params: Any = None, **extra: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -58,11 +58,52 @@ def chain(*optimizers: Optimizer) -> Optimizer:
     return Optimizer(init, update)
 
 
-def _descents(state: Any) -> int:
-    """How many of an optimizer's parts, one after another, have turned a gradient into a step downhill."""
-    if isinstance(state, FirstOrderState):
-        return int("learning_rate" in state.hyperparameters)
-    return sum(map(_descents, state)) if type(state) is tuple else 0
+_DESCENT = "a learning rate"
+_ON_UPDATES = {
+    AverageState: "ema or average",
+    DecayState: "add_decoupled_weight_decay",
+    MaxNormState: "max_norm",
+    PlateauState: "reduce_on_plateau",
+}
+
+
+def _works_of(state: Any) -> Iterator[str]:
+    """What an optimizer's parts are, one after another, as far as their place matters."""
+    if isinstance(state, L2State):
+        yield "add_l2"
+    elif type(state) in _ON_UPDATES:
+        yield _ON_UPDATES[type(state)]
+    elif isinstance(state, FirstOrderState):
+        yield from [_DESCENT] * ("learning_rate" in state.hyperparameters)
+    elif type(state) is tuple:
+        for part in state:
+            yield from _works_of(part)
+    elif isinstance(state, dict):
+        yield from _works_of(state.get("rest"))  # which a mask has not: it passes the gradients of others on
+    elif hasattr(state, "inner"):
+        yield from _works_of(state.inner)
+
+
+def _check_order(works: list[str]) -> None:
+    """Refuses an order in which a part takes gradients, which lead uphill, for updates, or the other way round."""
+    if works.count(_DESCENT) > 1:
+        raise InputError(
+            "chain has two optimizers with a learning rate, of which the second would take the updates of the "
+            "first, which go downhill, for gradients, and turn them uphill: partition is for several optimizers"
+        )
+    if _DESCENT not in works:
+        return
+    place = works.index(_DESCENT)
+    if "add_l2" in works[place:]:
+        raise InputError(
+            "chain has add_l2 behind an optimizer with a learning rate, where it would make weights grow: it adds to "
+            "gradients and stands in front, chain(add_l2(...), optimizer)"
+        )
+    if early := [work for work in works[:place] if work in _ON_UPDATES.values()]:
+        raise InputError(
+            f"chain has {early[0]} in front of an optimizer with a learning rate, where it would take gradients for "
+            "updates: it stands behind, chain(optimizer, ...)"
+        )
 
 
 def partition(rest: Optimizer, /, **groups: tuple[Keep, Optimizer]) -> Optimizer:

@@ -11,12 +11,25 @@ For a method that divides by the size of its gradients, such as Adam, they are n
 as well, so that weights with large gradients hardly decay.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
+from fdl.errors import InputError
 from fdl.optim.hyperparameters import NOT_NEGATIVE, Hyperparameter, Hyperparameters
 from fdl.optim.optimizer import Optimizer
 from fdl.optim.recurrence import per_parameter
 from fdl.paths import Keep
+
+
+class L2State(NamedTuple):
+    """``inner`` is a `FirstOrderState`; by the type, a `chain` knows that it belongs in front of a descent."""
+
+    inner: Any
+
+
+class DecayState(NamedTuple):
+    """``inner`` is a `FirstOrderState`; by the type, a `chain` knows that it belongs behind a descent."""
+
+    inner: Any
 
 
 def add_l2(rate: Hyperparameter, keep: Keep | None = None) -> Optimizer:
@@ -39,7 +52,7 @@ def add_l2(rate: Hyperparameter, keep: Keep | None = None) -> Optimizer:
         >>> round(float(opt.update(jnp.array(1.0), opt.init(w), w)[0]), 4)
         1.2
     """
-    return _shrink("add_l2", rate, 1.0, keep)
+    return _shrink("add_l2", rate, 1.0, keep, L2State)
 
 
 def add_decoupled_weight_decay(rate: Hyperparameter, keep: Keep | None = None) -> Optimizer:
@@ -65,11 +78,24 @@ def add_decoupled_weight_decay(rate: Hyperparameter, keep: Keep | None = None) -
         >>> round(float(opt.update(jnp.array(-1.0), opt.init(w), w)[0]), 4)
         -1.2
     """
-    return _shrink("add_decoupled_weight_decay", rate, -1.0, keep)
+    return _shrink("add_decoupled_weight_decay", rate, -1.0, keep, DecayState)
 
 
-def _shrink(who: str, rate: Hyperparameter, sign: float, keep: Keep | None) -> Optimizer:
+def _shrink(
+    who: str, rate: Hyperparameter, sign: float, keep: Keep | None, kind: type[L2State] | type[DecayState]
+) -> Optimizer:
     def recurrence(h: Any, g: Any, w: Any) -> tuple[Any]:
         return (g + sign * h.rate * w if h.kept else g,)
 
-    return per_parameter(recurrence, Hyperparameters(who, rate=(rate, NOT_NEGATIVE)), uses_params=True, keep=keep)
+    inner = per_parameter(recurrence, Hyperparameters(who, rate=(rate, NOT_NEGATIVE)), uses_params=True, keep=keep)
+
+    def init(params: Any) -> Any:
+        return kind(inner.init(params))
+
+    def update(grads: Any, opt_state: Any, params: Any = None, **_: Any) -> tuple[Any, Any]:
+        if not isinstance(opt_state, kind):
+            raise InputError(f"{who} goes on from what its init(params) made, got a {type(opt_state).__name__}")
+        updates, state = inner.update(grads, opt_state.inner, params)
+        return updates, kind(state)
+
+    return Optimizer(init, update)

@@ -13,7 +13,7 @@ Krizhevsky, Sutskever and Salakhutdinov (2014), section 5.1.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,10 @@ from fdl.optim.optimizer import Optimizer
 from fdl.optim.trees import check_params
 from fdl.paths import Keep, is_weight, matcher, path_of
 from fdl.rule import wide
+
+
+class MaxNormState(NamedTuple):
+    """Nothing; by the type, a `chain` knows that it belongs behind a descent."""
 
 
 def project_max_norm(params: Any, limit: float, keep: Keep = is_weight) -> Any:
@@ -96,8 +100,8 @@ def max_norm(limit: float, keep: Keep = is_weight) -> Optimizer:
     """
     _check_limit("max_norm", limit)
 
-    def init(params: Any) -> tuple[()]:
-        return ()
+    def init(params: Any) -> MaxNormState:
+        return MaxNormState()
 
     def update(grads: Any, opt_state: Any, params: Any = None, **_: Any) -> tuple[Any, Any]:
         check_params("max_norm", grads, params)
