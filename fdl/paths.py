@@ -88,7 +88,7 @@ def matcher(tree: Any, keep: Keep) -> Callable[[str], bool]:
     """A predicate of paths from a predicate, or from a pattern that fits at least one path of the tree.
 
     Raises:
-        InputError: for a pattern that fits none.
+        InputError: for a pattern that fits none, and for what is neither a function nor a pattern.
 
     Example:
         >>> matcher({"encoder": {"w": 1.0}}, "enocder.*")
@@ -96,8 +96,13 @@ def matcher(tree: Any, keep: Keep) -> Callable[[str], bool]:
             ...
         fdl.errors.InputError: no path fits the pattern 'enocder.*'; there are encoder.w
     """
-    if not isinstance(keep, str):
+    if callable(keep):
         return keep
+    if not isinstance(keep, str):
+        raise InputError(
+            'which arrays are meant is told by a pattern of paths, such as "encoder.*", or by a function from a path '
+            f"to a bool, got {keep!r}"
+        )
     paths = [path_of(keys) for keys, _ in jax.tree.leaves_with_path(tree)]
     if not any(fnmatch.fnmatchcase(path, keep) for path in paths):
         more = ", ..." if len(paths) > 8 else ""

@@ -68,6 +68,8 @@ def test_peaks_are_where_they_are_said_to_be():
         (lambda: optim.inverse_sqrt("a"), "inverse_sqrt needs initial as a number"),
         (lambda: optim.piecewise([1, 2], [3, 4]), "one value more than boundaries, got 2 values and 2"),
         (lambda: optim.piecewise([1, 2, 3], [4, 4]), r"boundaries that increase, got \[4, 4\]"),
+        (lambda: optim.piecewise([1, 2, 3], [0.5, 0.75]), "piecewise needs boundaries as a whole number .*, got 0.5"),
+        (lambda: optim.piecewise([1, 2], [-3]), "got -3"),
         (lambda: optim.piecewise([1, float("inf")], [4]), "piecewise needs a finite values"),
         (lambda: optim.cosine(1.0, 0), "cosine needs steps"),
         (lambda: optim.warmup(0.1, 10), "warmup expects a schedule, a function of the step, got 0.1"),

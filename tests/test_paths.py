@@ -8,7 +8,7 @@ import pytest
 import fdl
 from fdl.layers import Affine, BatchNorm, Residual, Serial
 from fdl.losses import l2
-from fdl.optim import project_max_norm
+from fdl.optim import adamw, project_max_norm
 from fdl.paths import is_weight, path_of, select
 
 NET = Serial(Affine(4), BatchNorm(), Residual(Affine(4)), head=Affine(2))
@@ -90,6 +90,8 @@ def test_max_norm_of_extreme_weights():
     [
         (lambda: select(PARAMS, "haed.*"), r"no path fits the pattern 'haed\.\*'; there are affine1\.b, .*"),
         (lambda: project_max_norm(PARAMS, 1.0, "haed.*"), "no path fits"),
+        (lambda: select(PARAMS, ["affine1.*"]), r"a function from a path to a bool, got \['affine1\.\*'\]"),
+        (lambda: adamw(keep={"affine1": True}).init(PARAMS), "a pattern of paths, such as .*, got {'affine1': True}"),
         (lambda: project_max_norm(PARAMS, 0.0), "positive, finite limit, got 0.0"),
         (lambda: project_max_norm(PARAMS, float("inf")), "got inf"),
         (lambda: project_max_norm(PARAMS, 1.0, "*.b"), r"\[\*kernel, in, out\], got \[4\] at affine1\.b"),

@@ -91,10 +91,11 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
 
     Args:
         values: one more than boundaries.
-        boundaries: steps, increasing; each is the first one with the next value.
+        boundaries: steps, whole numbers, increasing; each is the first one with the next value.
 
     Raises:
-        InputError: for boundaries that do not increase, or whose number does not fit.
+        InputError: for boundaries that do not increase, whose number does not fit, or that are no steps but shares
+            of the training.
 
     Example:
         >>> piecewise([1.0, 0.1, 0.01], [2, 3])(jnp.arange(5)).round(4).tolist()
@@ -104,6 +105,8 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
         raise InputError(
             f"piecewise needs one value more than boundaries, got {len(values)} values and {len(boundaries)} boundaries"
         )
+    for boundary in boundaries:
+        check_count("piecewise", "boundaries", boundary, least=0)
     if any(late <= early for early, late in itertools.pairwise(boundaries)):
         raise InputError(f"piecewise needs boundaries that increase, got {list(boundaries)}")
     for value in values:
