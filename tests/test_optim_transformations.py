@@ -504,6 +504,33 @@ class TestMonitoring:
         assert seen["weight_decay"] == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        optim.chain,
+        lambda opt: optim.chain(optim.clip_by_value(1.0), opt),
+        lambda opt: optim.accumulate(opt, 2),
+        optim.skip_nonfinite,
+        optim.scale_loss,
+        optim.float32_masters,
+        optim.stochastic_rounding,
+        optim.bfloat16_memory,
+        lambda opt: optim.mask(opt, "*.w"),
+        lambda opt: optim.freeze(opt, "*.w"),
+        lambda opt: optim.partition(opt, head=("head.*", optim.adam())),
+        lambda opt: optim.muon(fallback=opt),
+    ],
+)
+def test_what_is_no_optimizer_is_refused_where_it_is_given(around):
+    for opt, message in (
+        (optim.adam, r"takes an optimizer, such as .*: call it first, adam\(\.\.\.\)"),
+        (1e-3, "takes an optimizer, such as .*, got 0.001"),
+        ([optim.adam()], "takes an optimizer"),
+    ):
+        with pytest.raises(fdl.InputError, match=message):
+            around(opt)
+
+
 def test_optimizers_that_take_no_extra_arguments_get_none():
     plain = optim.Optimizer(lambda params: (), lambda grads, opt_state, params=None: (grads, opt_state))
     for opt in (plain, optim.chain(plain, optim.sgd(0.1)), optim.skip_nonfinite(plain), optim.accumulate(plain, 2)):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.counts import check_count
-from fdl.optim.optimizer import Optimizer, update_with
+from fdl.optim.optimizer import Optimizer, check_optimizer, update_with
 from fdl.optim.trees import check_floats, check_gradients, either, wide_zeros, zeros_of
 
 
@@ -30,7 +30,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
         steps: how many parts.
 
     Raises:
-        InputError: for a number of parts that is not at least 1.
+        InputError: for what is no optimizer, and for a number of parts that is not at least 1.
 
     Example:
         >>> from fdl.optim import sgd
@@ -40,6 +40,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
         >>> float(first), float(second)
         (0.0, -3.0)
     """
+    check_optimizer("accumulate", optimizer)
     check_count("accumulate", "steps", steps)
 
     def init(params: Any) -> AccumulateState:

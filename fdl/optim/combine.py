@@ -6,7 +6,7 @@ from typing import Any
 from fdl.errors import InputError
 from fdl.optim.average import AverageState
 from fdl.optim.decay import DecayState, L2State
-from fdl.optim.optimizer import Optimizer, update_with
+from fdl.optim.optimizer import Optimizer, check_optimizer, update_with
 from fdl.optim.plateau import PlateauState
 from fdl.optim.projection import MaxNormState
 from fdl.optim.recurrence import FirstOrderState
@@ -28,8 +28,9 @@ def chain(*optimizers: Optimizer) -> Optimizer:
         An optimizer whose state is the tuple of their states.
 
     Raises:
-        InputError: when there is none, and from init for two that have a learning rate: both turn the sign, so that the
-            second would lead uphill; for `add_l2` behind one that has, and for what works on updates in front of it.
+        InputError: when there is none, for what is no optimizer, and from init for two that have a learning rate: both
+            turn the sign, so that the second would lead uphill; for `add_l2` behind one that has, and for what works on
+            updates in front of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -41,6 +42,8 @@ def chain(*optimizers: Optimizer) -> Optimizer:
     """
     if not optimizers:
         raise InputError("chain needs at least one optimizer")
+    for optimizer in optimizers:
+        check_optimizer("chain", optimizer)
 
     def init(params: Any) -> tuple[Any, ...]:
         states = tuple(optimizer.init(params) for optimizer in optimizers)
@@ -121,8 +124,8 @@ def partition(rest: Optimizer, /, **groups: tuple[Keep, Optimizer]) -> Optimizer
         parameters only.
 
     Raises:
-        InputError: when there are no groups, or one that is not such a pair; and from its functions, for a pattern
-            that fits no path.
+        InputError: when there are no groups, or one that is not such a pair, for a rest that is no optimizer; and from
+            its functions, for a pattern that fits no path.
 
     Example:
         >>> import jax.numpy as jnp
@@ -133,6 +136,7 @@ def partition(rest: Optimizer, /, **groups: tuple[Keep, Optimizer]) -> Optimizer
         >>> float(updates["body"]["w"]), float(updates["head"]["w"])
         (-1.0, -10.0)
     """
+    check_optimizer("partition", rest)
     if not groups or "rest" in groups:
         raise InputError('partition needs groups, as in partition(rest, head=("head.*", adam())), none called "rest"')
     for name, group in groups.items():
@@ -151,7 +155,7 @@ def mask(optimizer: Optimizer, keep: Keep) -> Optimizer:
         keep: which paths it is for, as in `fdl.paths.select`.
 
     Raises:
-        InputError: from its functions, for a pattern that fits no path.
+        InputError: for what is no optimizer, and from its functions, for a pattern that fits no path.
 
     Example:
         >>> import jax.numpy as jnp
@@ -161,6 +165,7 @@ def mask(optimizer: Optimizer, keep: Keep) -> Optimizer:
         >>> float(updates["head"]["w"]), float(updates["head"]["b"])
         (1.0, 5.0)
     """
+    check_optimizer("mask", optimizer)
     return grouped("mask", {"kept": (_by(keep), optimizer)}, None)
 
 
@@ -178,7 +183,7 @@ def freeze(optimizer: Optimizer, frozen: Keep) -> Optimizer:
         frozen: which paths stay, as in `fdl.paths.select`.
 
     Raises:
-        InputError: from its functions, for a pattern that fits no path.
+        InputError: for what is no optimizer, and from its functions, for a pattern that fits no path.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -192,6 +197,7 @@ def freeze(optimizer: Optimizer, frozen: Keep) -> Optimizer:
         >>> sum(leaf.size for leaf in jax.tree.leaves(opt_state)) < 10
         True
     """
+    check_optimizer("freeze", optimizer)
     return grouped("freeze", {"frozen": (_by(frozen), _STILL)}, optimizer)
 
 

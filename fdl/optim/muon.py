@@ -25,7 +25,7 @@ from fdl.errors import InputError
 from fdl.optim.adam import adamw
 from fdl.optim.combine import grouped
 from fdl.optim.hyperparameters import DECAY, NOT_NEGATIVE, Hyperparameter, Hyperparameters
-from fdl.optim.optimizer import Optimizer
+from fdl.optim.optimizer import Optimizer, check_optimizer
 from fdl.optim.recurrence import decayed, per_parameter
 from fdl.optim.trees import length
 from fdl.paths import Keep, is_weight, matcher, path_of
@@ -111,8 +111,10 @@ def muon(
             )
         return lambda path: weights.get(path) == 2
 
+    fallback = adamw(3e-4, b2=0.95) if fallback is None else fallback
+    check_optimizer("muon's fallback", fallback)
     matrices = per_parameter(recurrence, values, slots=["velocity"], uses_params=True)
-    return grouped("muon", {"matrices": (chosen, matrices)}, fallback or adamw(3e-4, b2=0.95))
+    return grouped("muon", {"matrices": (chosen, matrices)}, fallback)
 
 
 def orthogonalized(m: jax.Array, steps: int = 5) -> jax.Array:

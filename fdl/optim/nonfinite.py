@@ -15,7 +15,7 @@ from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.optim.accumulate import AccumulateState
 from fdl.optim.hyperparameters import POSITIVE, check_number, recorded
-from fdl.optim.optimizer import Optimizer, update_with
+from fdl.optim.optimizer import Optimizer, check_optimizer, update_with
 from fdl.optim.trees import all_finite, check_gradients, either, zeros_of
 from fdl.rule import wide
 
@@ -51,6 +51,9 @@ def skip_nonfinite(optimizer: Optimizer) -> Optimizer:
     Args:
         optimizer: what sees the other gradients.
 
+    Raises:
+        InputError: for what is no optimizer.
+
     Example:
         >>> from fdl.optim import sgd
         >>> opt, w = skip_nonfinite(sgd(1.0)), jnp.array([1.0, 2.0])
@@ -58,6 +61,7 @@ def skip_nonfinite(optimizer: Optimizer) -> Optimizer:
         >>> updates.tolist(), int(opt_state.skipped)
         ([0.0, 0.0], 1)
     """
+    check_optimizer("skip_nonfinite", optimizer)
 
     def init(params: Any) -> SkipState:
         return SkipState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), optimizer.init(params))
@@ -97,7 +101,7 @@ def scale_loss(
         factor: above 1.
 
     Raises:
-        InputError: for an argument outside its range.
+        InputError: for what is no optimizer, and for an argument outside its range.
 
     Source:
         Micikevicius et al., "Mixed precision training" (2018), section 3.2.
@@ -112,6 +116,7 @@ def scale_loss(
         >>> float(updates), float(loss_scale(opt_state))
         (0.0, 512.0)
     """
+    check_optimizer("scale_loss", optimizer)
     check_number("scale_loss", "initial", initial, POSITIVE)
     check_number("scale_loss", "factor", factor, POSITIVE)
     check_count("scale_loss", "interval", interval)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.counts import check_count
-from fdl.optim.optimizer import Optimizer, update_with
+from fdl.optim.optimizer import Optimizer, check_optimizer, update_with
 from fdl.optim.trees import check_params, merge
 from fdl.rule import wide
 
@@ -49,7 +49,7 @@ def float32_masters(optimizer: Optimizer) -> Optimizer:
         optimizer: sees the masters as parameters, and gradients in float32.
 
     Raises:
-        InputError: from an update without parameters.
+        InputError: for what is no optimizer, and from an update without parameters.
 
     Source:
         Micikevicius et al., "Mixed precision training" (2018), section 3.1.
@@ -66,6 +66,7 @@ def float32_masters(optimizer: Optimizer) -> Optimizer:
         1.0
         0.8984375
     """
+    check_optimizer("float32_masters", optimizer)
 
     def init(params: Any) -> MastersState:
         masters = jax.tree.map(lambda w: jnp.asarray(w, jnp.float32) if _is_narrow(w) else None, params)
@@ -94,7 +95,8 @@ def stochastic_rounding(optimizer: Optimizer, seed: int = 0) -> Optimizer:
         seed: of the random bits; the same one gives the same run.
 
     Raises:
-        InputError: for a seed that is not a whole number, and from an update without parameters.
+        InputError: for what is no optimizer, for a seed that is not a whole number, and from an update without
+            parameters.
 
     Source:
         Gupta, Agrawal, Gopalakrishnan and Narayanan, "Deep learning with limited numerical precision" (2015).
@@ -107,6 +109,7 @@ def stochastic_rounding(optimizer: Optimizer, seed: int = 0) -> Optimizer:
         >>> bool((w == 1).any()), abs(float(w.astype(float).mean()) - 0.999) < 2e-4
         (True, True)
     """
+    check_optimizer("stochastic_rounding", optimizer)
     check_count("stochastic_rounding", "seed", seed, least=0)
 
     def init(params: Any) -> RoundingState:
@@ -139,7 +142,7 @@ def bfloat16_memory(optimizer: Optimizer, seed: int = 0) -> Optimizer:
         seed: of the random bits; the same one gives the same run.
 
     Raises:
-        InputError: for a seed that is not a whole number.
+        InputError: for what is no optimizer, and for a seed that is not a whole number.
 
     Example:
         >>> from fdl.optim import adam
@@ -147,6 +150,7 @@ def bfloat16_memory(optimizer: Optimizer, seed: int = 0) -> Optimizer:
         >>> bfloat16_memory(adam()).init(params).inner.slots["square"]["w"].dtype.name
         'bfloat16'
     """
+    check_optimizer("bfloat16_memory", optimizer)
     check_count("bfloat16_memory", "seed", seed, least=0)
 
     def init(params: Any) -> RoundingState:
