@@ -121,6 +121,21 @@ def test_gradients_that_are_as_good_as_zero_pass(name):
     assert gradient_report(ZERO[name], normal(4, 3)).ok
 
 
+def test_arrays_without_elements_pass_and_the_value_is_still_compared():
+    assert gradient_report(lambda x: jnp.sum(x**2), np.ones((0, 3))).ok
+    assert gradient_report(lambda x, y: jnp.sum(x) + jnp.sum(y**2), np.ones((0, 3)), np.ones((1, 1))).ok
+
+    @fdl.rule
+    def one(x):
+        return jnp.sum(x) + 1
+
+    one.forward(lambda x: (jnp.sum(x) + 2, x))
+    one.backward(lambda x, dy: (dy * jnp.ones_like(x),))
+    report = gradient_report(one, np.ones((0, 3)))
+    assert not report.ok
+    assert "f itself is 2 by the forward parts of its rules, 1 by their references" in report.verdict
+
+
 KINKS = {
     "near and at the kink of a ReLU": lambda x: jnp.sum(relu(x) * jnp.array([1.0, 2.0, 3.0, 4.0, 5.0])),
     "absolute value": lambda x: jnp.sum(jnp.abs(x)),

@@ -176,8 +176,11 @@ def values_around(loss: Any, w: jax.Array, at: np.ndarray) -> Around:
 
     @jax.jit
     def evaluate(w: jax.Array, indices: Any, points: Any) -> jax.Array:
+        def changed(change: Any) -> jax.Array:
+            return loss(w.at[change[0]].set(change[1], mode="drop") if w.size else w)
+
         # One after the other, so that memory is that of one evaluation, whatever the size of the network.
-        return jax.lax.map(lambda change: loss(w.at[change[0]].set(change[1], mode="drop")), (indices, points))
+        return jax.lax.map(changed, (indices, points))
 
     here = np.asarray(w)[at][:, None]
     h = _STEPS * np.maximum(1, np.abs(here))
