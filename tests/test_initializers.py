@@ -145,7 +145,7 @@ def test_fixed_values():
 def test_every_initializer_keeps_to_shape_and_dtype(name):
     made = getattr(initializers, name)(*([0.5] if name == "constant" else []))
     with jax.enable_x64(True):
-        for shape in [(2, 3), (3, 2), (3, 3, 2, 4)]:
+        for shape in [(2, 3), (3, 2), (3, 3, 2, 4), (0, 3), (3, 0), (0, 0)]:
             for dtype in (jnp.float64, jnp.float32, jnp.bfloat16, jnp.float16):
                 w = jax.eval_shape(lambda key, shape=shape, dtype=dtype: made(key, shape, dtype), KEY)
                 assert (w.shape, w.dtype) == (shape, dtype)

@@ -173,11 +173,11 @@ kaiming_normal, kaiming_uniform, kaiming_truncated_normal = he_normal, he_unifor
 
 
 def _fan_in(shape: Shape, told: Fans | None) -> float:
-    return (told or fans(shape))[0]
+    return (told or fans(shape))[0] or 1  # of no inputs there are no weights, of any variance
 
 
 def _fan_mean(shape: Shape, told: Fans | None) -> float:
-    return sum(told or fans(shape)) / 2
+    return sum(told or fans(shape)) / 2 or 1
 
 
 def _normal(key: jax.Array, shape: Shape, dtype: DTypeLike, variance: float) -> jax.Array:
