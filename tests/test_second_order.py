@@ -520,6 +520,11 @@ BAD = {
     "c2": (lambda: strong_wolfe(0.2, 0.1), r"strong_wolfe needs curvature in \(0.2, 1\), got 0.1"),
     "size": (lambda: fixed_step(0.0), r"fixed_step needs size in \(0, inf\), got 0.0"),
     "direction": (lambda: line_search(square, jnp.ones(2), jnp.ones(3)), r"form of the parameters, \[2\], got \[3\]"),
+    "alpha": (lambda: line_search(square, jnp.ones(2), jnp.ones(2), alpha=-1.0), "needs alpha, .* got -1.0"),
+    "alpha that is NaN": (
+        lambda: line_search(square, jnp.ones(2), jnp.ones(2), alpha=np.nan),
+        "needs alpha, .* got nan",
+    ),
     "search method": (
         lambda: line_search(square, 1.0, 1.0, method="exact"),
         "line_search expects a method, .* 'exact'",

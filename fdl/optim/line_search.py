@@ -303,7 +303,7 @@ def line_search(
 
     Raises:
         InputError: for an unknown method, a direction that does not fit the parameters, parameters that are
-            not float32 or float64, and an f that does not give one number.
+            not float32 or float64, an alpha that is not positive, and an f that does not give one number.
 
     Source:
         Nocedal and Wright, "Numerical optimization" (2006), chapter 3.
@@ -321,6 +321,8 @@ def line_search(
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, direction):
         shapes = [jax.tree.map(lambda leaf: list(jnp.shape(leaf)), tree) for tree in (direction, params)]
         raise InputError(f"line_search expects a direction of the form of the parameters, {shapes[1]}, got {shapes[0]}")
+    if not isinstance(alpha, jax.core.Tracer) and not 0 < alpha < float("inf"):
+        raise InputError(f"line_search needs alpha, the step to try first, positive and finite, got {alpha}")
     return _line_search(f, how, params, direction, args, alpha)
 
 
