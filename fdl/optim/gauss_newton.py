@@ -13,8 +13,11 @@ They are never formed, for J' J squares the condition of J, nor is J: conjugate 
 and q = J' s side by side (CGLS) need J v and J' u only. Starting from h = 0 they find the shortest of all solutions
 when J has not full rank. With damping, q = J' s - mu h, they solve (J' J + mu I) h = -J' r.
 
-Source: Gauss (1809); Björck, "Numerical methods for least squares problems" (1996), algorithm 7.4.1 for CGLS; Nocedal
-and Wright, "Numerical optimization" (2006), section 10.3.
+Where s stays large, q is never less than the rounding of its sums, about sqrt(m) eps |J| |s|. Directions made of that
+lead anywhere, the further the more there are, so that there they end; |J| is the largest |J p| / |p| that was met.
+
+Source: Gauss (1809); Björck, "Numerical methods for least squares problems" (1996), algorithm 7.4.1 for CGLS; Paige
+and Saunders, "LSQR" (1982), for where to end it; Nocedal and Wright, "Numerical optimization" (2006), section 10.3.
 """
 
 import dataclasses
@@ -60,20 +63,25 @@ class LeastSquaresMethod(Method):
         r, push, pull, _ = linear
         q = -pull(r)
         enough = self.solve_tolerance**2 * dot(q, q)
+        eps = r.size**0.5 * jnp.finfo(r.dtype).eps
 
         def body(carry: Any) -> Any:
-            h, s, q, p, products = carry
+            h, s, q, p, products, size, _ = carry
             Jp = push(p)
-            alpha = dot(q, q) / (dot(Jp, Jp) + damping * dot(p, p))
+            curvature = dot(Jp, Jp) + damping * dot(p, p)
+            alpha = dot(q, q) / curvature
             h, s = h + alpha * p, s - alpha * Jp
             q1 = pull(s) - damping * h
-            return h, s, q1, q1 + dot(q1, q1) / dot(q, q) * p, products + 1
+            size = jnp.maximum(size, curvature / dot(p, p))
+            rounding = eps**2 * size * (dot(s, s) + damping * dot(h, h))
+            return h, s, q1, q1 + dot(q1, q1) / dot(q, q) * p, products + 1, size, rounding
 
         def solving(carry: Any) -> jax.Array:
-            _, _, q, _, products = carry
-            return (dot(q, q) > enough) & (products < (self.max_products or 2 * q.size))
+            _, _, q, _, products, _, rounding = carry
+            return (dot(q, q) > jnp.maximum(enough, rounding)) & (products < (self.max_products or 2 * q.size))
 
-        return jax.lax.while_loop(solving, body, (jnp.zeros_like(q), -r, q, q, jnp.int32(0)))[0]
+        zero = jnp.zeros_like(enough)
+        return jax.lax.while_loop(solving, body, (jnp.zeros_like(q), -r, q, q, jnp.int32(0), zero, zero))[0]
 
 
 @dataclasses.dataclass(frozen=True)
