@@ -173,6 +173,16 @@ def test_products_end_where_only_rounding_is_left(make):
     assert np.abs(solution.params - exact).max() <= 1e-3 * np.abs(exact).max()
 
 
+@by_products
+@pytest.mark.parametrize(("dtype", "condition", "error"), [("float32", 1e3, 5e-3), ("float64", 1e4, 1e-3)])
+def test_products_solve_ill_conditioned_problems(method, dtype, condition, error):
+    """Twice as many products as parameters are not enough: Levenberg-Marquardt took 246 steps for the 14 of now."""
+    J, y, exact = ill_conditioned(condition, dtype)
+    solution = least_squares(lambda x, J, y: J @ x - y, jnp.zeros(50, dtype), J, y, method=method)
+    assert solution.iterations <= 30
+    assert np.abs(solution.params - exact).max() <= error * np.abs(exact).max()
+
+
 def test_levenberg_marquardt_converges_where_gauss_newton_diverges():
     t = np.linspace(0, 3, 20)
 

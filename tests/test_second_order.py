@@ -247,6 +247,20 @@ def test_iterations_at_a_condition_of_1e6(method):
     assert (away <= 1e-3 * np.sqrt(10)).all()  # |gradient| / 1, the lowest eigenvalue
 
 
+def test_products_are_enough_for_fifty_parameters_at_a_condition_of_1e6():
+    """Twice as many as there are parameters are not: steps that were cut short were 14, and not 9."""
+    rng = np.random.default_rng(5)
+    curvatures = np.geomspace(1, 1e6, 50)
+    Q = np.stack([np.linalg.qr(rng.normal(size=(50, 50)))[0] for _ in range(9)])
+
+    def solve(Q):
+        return minimize(in_its_axes, jnp.zeros(50), Q, curvatures, method="newton_cg", max_iterations=100)
+
+    solutions = jax.jit(jax.vmap(solve))(Q)
+    assert (solutions.stop == Stop.GRADIENT).all()
+    assert np.median(solutions.iterations) <= 12
+
+
 @pytest.mark.parametrize("method", ["lbfgs", "conjugate_gradient", "newton"])
 def test_float32_reaches_its_own_precision(method):
     """Where only rounding is left, a small step or a search in vain may end it instead of the gradient."""

@@ -78,7 +78,7 @@ class LeastSquaresMethod(Method):
 
         def solving(carry: Any) -> jax.Array:
             _, _, q, _, products, _, rounding = carry
-            return (dot(q, q) > jnp.maximum(enough, rounding)) & (products < (self.max_products or 2 * q.size))
+            return (dot(q, q) > jnp.maximum(enough, rounding)) & (products < (self.max_products or 20 * q.size))
 
         zero = jnp.zeros_like(enough)
         return jax.lax.while_loop(solving, body, (jnp.zeros_like(q), -r, q, q, jnp.int32(0), zero, zero))[0]
@@ -96,7 +96,8 @@ class gauss_newton(LeastSquaresMethod, Descent):
             values, which is exact also where J is ill-conditioned. Both find the shortest step when the rank of
             J is not full.
         solve_tolerance: |J' (J h + r)| / |J' r| at which the products end.
-        max_products: how many products of each kind a step may take; None for twice the number of parameters.
+        max_products: how many products of each kind a step may take; None for 20 times as many as
+            there are parameters.
 
     Raises:
         InputError: for a choice outside its range.

@@ -120,7 +120,8 @@ class levenberg(_Damped):
         jacobian: "products" solves by products with J and J'; "dense" builds J, [m, n], and solves by QR.
         damping: > 0, the first mu as a share of the curvature along the gradient.
         solve_tolerance: |q| / |J' r| at which the products end.
-        max_products: how many products of each kind a step may take; None for twice the number of parameters.
+        max_products: how many products of each kind a step may take; None for 20 times as many as there are
+            parameters.
 
     Raises:
         InputError: for a choice outside its range.
@@ -150,7 +151,8 @@ class levenberg_marquardt(_Damped):
         jacobian: "products" solves by products with J and J'; "dense" builds J, [m, n], and solves by QR.
         damping: > 0, the first mu as a share of the curvature along the gradient.
         solve_tolerance: |q| / |J' r| at which the products end, in the variables D x.
-        max_products: how many products of each kind a step may take; None for twice the number of parameters.
+        max_products: how many products of each kind a step may take; None for 20 times as many as there are
+            parameters.
 
     Raises:
         InputError: for a choice outside its range.

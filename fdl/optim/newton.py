@@ -98,7 +98,7 @@ class newton_cg(Descent):
 
     Args:
         line_search: `backtracking`, unless told otherwise.
-        max_products: how many products a step may take; None for twice the number of parameters.
+        max_products: how many products a step may take; None for 20 times as many as there are parameters.
 
     Raises:
         InputError: for max_products that is not a whole number from 1.
@@ -142,7 +142,7 @@ class newton_cg(Descent):
 
         def solving(carry: Any) -> jax.Array:
             *_, products, done = carry
-            return ~done & (products < (self.max_products or 2 * g.size))
+            return ~done & (products < (self.max_products or 20 * g.size))
 
         first = jnp.zeros_like(g), g, -g, jnp.int32(0), size == 0
         return Direction(jax.lax.while_loop(solving, body, first)[0])
