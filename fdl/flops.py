@@ -6,7 +6,8 @@ A jaxpr lists the operations of a function with their shapes. What each costs, f
   multiply, one to add); products with a convolution's padding count;
 - a sum, maximum or the like over axes: 1 for each element that goes in;
 - every other operation on floats, from + to exp: 1 for each element of y;
-- what only moves, selects, converts or looks up: nothing, and so do integers and random bits.
+- what only moves, selects, converts or looks up: nothing, and so do integers and random bits;
+- factorisations, triangular solves, Fourier transforms and ragged products: nothing, they are not known here.
 
 So affine costs 2 N in out + N out, ReLU N C for its comparisons. The body of a scan counts as often as
 it runs, one of the branches of a cond (the most expensive) once, and the body of a while loop, which no
@@ -25,9 +26,9 @@ import jax
 import jax.numpy as jnp
 
 _ELEMENTWISE = """
-    abs acos acosh add add_any asin asinh atan atan2 atanh cbrt ceil clamp cos cosh digamma div eq erf erf_inv erfc exp
-    exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter pow rem
-    round rsqrt sign sin sinh sqrt square sub tan tanh
+    abs acos acosh add add_any asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp cos cosh digamma div eq
+    erf erf_inv erfc exp exp2 expm1 floor ge gt igamma igammac integer_pow is_finite le lgamma log log1p logistic lt max
+    min mul ne neg nextafter polygamma pow rem round rsqrt sign sin sinh sqrt square sub tan tanh
 """
 _REDUCTIONS = """
     argmax argmin cumlogsumexp cummax cummin cumprod cumsum reduce_max reduce_min reduce_prod reduce_sum

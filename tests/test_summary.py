@@ -295,6 +295,8 @@ def scanned(x, w):
         (lambda ids: ids * 2 + 1, [shape(5, dtype=jnp.int32)], 0),
         (lambda ids, rows: jnp.zeros((9, 7)).at[ids].add(rows), [shape(5, dtype=jnp.int32), shape(5, 7)], 5 * 7),
         (jnp.sin, [shape(0, 3)], 0),
+        (jax.scipy.special.i0e, [shape(5, 7)], 5 * 7),
+        (jax.lax.igamma, [shape(5, 7), shape(5, 7)], 5 * 7),
         (scanned, [shape(5, 7), shape(7, 7)], 10 * (2 * 5 * 7 * 7 + 5 * 7)),
         (lambda x: jax.lax.cond(True, jnp.sin, lambda x: 2 * x + 1, x), [shape(5, 7)], 2 * 5 * 7),
         (jax.checkpoint(jax.jit(jnp.sin)), [shape(5, 7)], 5 * 7),
