@@ -427,6 +427,12 @@ class TestPrecision:
         along, _ = trajectory(opt, PARAMS, GRADS)
         assert_close(along, trajectory(optim.adam(0.1))[0], rtol=0.1, atol=0.05)
 
+    def test_masters_are_not_kept_in_bfloat16(self):
+        params = {"w": jnp.ones(3, jnp.bfloat16)}
+        with pytest.raises(fdl.InputError, match=r"stands inside, float32_masters\(bfloat16_memory\(optimizer\)\)"):
+            optim.bfloat16_memory(optim.float32_masters(optim.adam())).init(params)
+        assert optim.float32_masters(optim.bfloat16_memory(optim.adam())).init(params).masters["w"].dtype == "float32"
+
 
 class TestPlateau:
     def test_is_the_state_machine(self):

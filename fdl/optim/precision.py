@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.counts import check_count
+from fdl.errors import InputError
 from fdl.optim.optimizer import Optimizer, check_optimizer, update_with
 from fdl.optim.trees import check_params, merge
 from fdl.rule import wide
@@ -142,7 +143,8 @@ def bfloat16_memory(optimizer: Optimizer, seed: int = 0) -> Optimizer:
         seed: of the random bits; the same one gives the same run.
 
     Raises:
-        InputError: for what is no optimizer, and for a seed that is not a whole number.
+        InputError: for what is no optimizer, for a seed that is not a whole number, and from init around
+            `float32_masters`, which stand around this.
 
     Example:
         >>> from fdl.optim import adam
@@ -155,6 +157,11 @@ def bfloat16_memory(optimizer: Optimizer, seed: int = 0) -> Optimizer:
 
     def init(params: Any) -> RoundingState:
         state = optimizer.init(params)
+        if any(map(_are_masters, jax.tree.leaves(state, is_leaf=_are_masters))):
+            raise InputError(
+                "bfloat16_memory would keep the masters of float32_masters in bfloat16: it stands inside, "
+                "float32_masters(bfloat16_memory(optimizer))"
+            )
         return RoundingState(
             jnp.zeros((), jnp.int32), jax.tree.map(lambda a: a.astype(jnp.bfloat16) if _is_memory(a) else a, state)
         )
@@ -190,6 +197,10 @@ def round_stochastically(x: jax.Array, key: jax.Array) -> jax.Array:
     bits = (jax.lax.bitcast_convert_type(x, jnp.uint32) + noise) & jnp.uint32(0xFFFF0000)
     shortened = jax.lax.bitcast_convert_type(bits, jnp.float32)
     return jnp.where(jnp.isfinite(x), shortened, x).astype(jnp.bfloat16)
+
+
+def _are_masters(state: Any) -> bool:
+    return isinstance(state, MastersState)
 
 
 def _keys(seed: int, step: jax.Array, tree: Any) -> Any:
