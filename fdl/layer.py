@@ -11,6 +11,7 @@ makes layers of layers.
 import contextlib
 import copy
 import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -160,6 +161,40 @@ class Layer:
             if (value := getattr(self, field.name)) != field.default
         ]
         return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def walk_by_path(layer: Layer, at: Visit, *args: Any, **options: Any) -> tuple[Any, Tree, Tree]:
+    """`Layer.walk` through all layers inside a layer, each known by its path; one that has none inside is its own.
+
+    Args:
+        layer: where to begin.
+        at: a function (path, child, walk, params, state, *inputs, **options) -> (output, params, state), where ``walk``
+            applies the child, going on to what is inside it, and the path is a tuple of names.
+        args, options: params, state, inputs and options, as for `Layer.apply`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from fdl.layers import Affine, Relu, Residual, Serial
+        >>> def at(path, child, walk, *args, **options):
+        ...     print(path, child)
+        ...     return walk(*args, **options)
+        >>> layer, x = Serial(Residual(Affine(3))), jnp.ones((2, 3))
+        >>> y, params, state = walk_by_path(layer, at, *layer.init(jax.random.key(0), x), x)
+        ('residual1',) Residual(Affine(3))
+        ('residual1', 'body') Affine(3)
+        >>> y, params, state = walk_by_path(Relu(), at, {}, {}, x)
+        ('relu',) Relu()
+    """
+
+    def visitor(path: tuple[str, ...]) -> Visit:
+        def visit(name: str, child: Layer, *args: Any, **options: Any) -> tuple[Any, Tree, Tree]:
+            here = (*path, name)
+            return at(here, child, functools.partial(child.walk, visitor(here)), *args, **options)
+
+        return visit
+
+    visit = visitor(())
+    return layer.walk(visit, *args, **options) if layer.children else visit(layer.name, layer, *args, **options)
 
 
 def inputs_of(function: Callable[..., Any], *others: str) -> inspect.Signature:

@@ -237,7 +237,7 @@ def test_layers_of_any_wiring_are_seen():
 
 def test_a_loss_without_a_gradient():
     found = layer_statistics(Affine(4), lambda y, t: 0 * y[:, 0], *start(Affine(4)), BATCH, KEY)
-    assert [row.path for row in found.rows] == ["net"]
+    assert [row.path for row in found.rows] == ["affine"]
     assert "the loss has no gradient" in found.verdict
 
 

@@ -25,7 +25,7 @@ from fdl.errors import InputError
 from fdl.initializers.initializer import Initializer
 from fdl.initializers.orthogonal import orthogonal
 from fdl.keys import split_key
-from fdl.layer import Layer, Tree, Visit
+from fdl.layer import Layer, Tree, walk_by_path
 from fdl.rule import wide
 
 _ORTHOGONAL = orthogonal()
@@ -80,25 +80,21 @@ def data_dependent(
     start_key, pass_key = split_key("data_dependent", key)
     done: set[tuple[str, ...]] = set()
 
-    def visitor(path: tuple[str, ...]) -> Visit:
-        def visit(name: str, child: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> Any:
-            here = (*path, name)
-            if not child.children and "w" in params and here not in done:
+    def at(path: Any, child: Layer, walk: Any, params: Tree, state: Tree, *inputs: Any, **options: Any) -> Any:
+        if not child.children and "w" in params and path not in done:
 
-                def variance(w: jax.Array) -> jax.Array:
-                    y, _ = child.apply(params | {"w": w}, state, *inputs, **options)
-                    return jnp.var(y.astype(wide(y)))
+            def variance(w: jax.Array) -> jax.Array:
+                y, _ = child.apply(params | {"w": w}, state, *inputs, **options)
+                return jnp.var(y.astype(wide(y)))
 
-                w = params["w"]
-                if start is not None:
-                    w = start(jax.random.fold_in(start_key, len(done)), w.shape, w.dtype)
-                params = params | {"w": _with_unit_variance(variance, w, tolerance, steps)}
-                done.add(here)
-            return child.walk(visitor(here), params, state, *inputs, **options)
+            w = params["w"]
+            if start is not None:
+                w = start(jax.random.fold_in(start_key, len(done)), w.shape, w.dtype)
+            params = params | {"w": _with_unit_variance(variance, w, tolerance, steps)}
+            done.add(path)
+        return walk(params, state, *inputs, **options)
 
-        return visit
-
-    _, params, _ = visitor(())(layer.name, layer, params, state, *batch, key=pass_key, train=True)
+    _, params, _ = walk_by_path(layer, at, params, state, *batch, key=pass_key, train=True)
     return params
 
 

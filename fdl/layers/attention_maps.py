@@ -1,11 +1,10 @@
 """Where a network looks: the weights of every attention in it, for a pass over some inputs."""
 
-import functools
 from typing import Any
 
 import jax
 
-from fdl.layer import Layer, Tree, Visit
+from fdl.layer import Layer, Tree, walk_by_path
 from fdl.layers.wrapper import unwrapped
 
 
@@ -31,15 +30,11 @@ def attention_maps(net: Layer, params: Tree, state: Tree, *inputs: Any) -> dict[
     """
     maps: dict[str, jax.Array] = {}
 
-    def visitor(path: tuple[str, ...]) -> Visit:
-        def visit(name: str, child: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> Any:
-            here = (*path, name)
-            if weights := getattr(unwrapped(child), "weights", None):
-                maps[".".join(here)] = weights(params, *inputs)
-            return child.walk(visitor(here), params, state, *inputs, **options)
+    def at(path: tuple[str, ...], layer: Layer, walk: Any, params: Tree, *args: Any, **options: Any) -> Any:
+        if weights := getattr(unwrapped(layer), "weights", None):
+            _, *inputs = args
+            maps[".".join(path)] = weights(params, *inputs)
+        return walk(params, *args, **options)
 
-        return visit
-
-    walk = functools.partial(net.walk, visitor(())) if net.children else functools.partial(visitor(()), net.name, net)
-    walk(params, state, *inputs)
+    walk_by_path(net, at, params, state, *inputs)
     return maps

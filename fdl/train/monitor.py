@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.layer import Layer, Tree, Visit
+from fdl.layer import Layer, Tree, walk_by_path
 from fdl.optim import Optimizer, global_norm, hyperparameters, loss_scale, update_ratio, update_with
 from fdl.paths import Keep, by_layer, matcher
 from fdl.rule import wide
@@ -120,26 +120,16 @@ def layer_outputs(net: Layer, params: Tree, state: Tree, *inputs: Any, **options
     """
     outputs: OrderedDict[str, jax.Array] = OrderedDict()
 
-    def note(path: tuple[str, ...], output: Any) -> None:
-        first = jax.tree.leaves(output)[0]
-        if jnp.issubdtype(first.dtype, jnp.floating):
+    def at(path: tuple[str, ...], layer: Layer, walk: Any, *args: Any, **options: Any) -> Any:
+        output, params, state = walk(*args, **options)
+        if not layer.children and jnp.issubdtype((first := jax.tree.leaves(output)[0]).dtype, jnp.floating):
             name, calls = ".".join(path), 1
             while (call := name if calls == 1 else f"{name} ({calls})") in outputs:
                 calls += 1
             outputs[call] = first
+        return output, params, state
 
-    def visitor(path: tuple[str, ...]) -> Visit:
-        def visit(name: str, child: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> Any:
-            output, params, state = child.walk(visitor((*path, name)), params, state, *inputs, **options)
-            if not child.children:
-                note((*path, name), output)
-            return output, params, state
-
-        return visit
-
-    output, *_ = net.walk(visitor(()), params, state, *inputs, **options)
-    if not net.children:
-        note((net.name,), output)
+    walk_by_path(net, at, params, state, *inputs, **options)
     return outputs
 
 

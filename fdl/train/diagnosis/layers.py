@@ -15,7 +15,6 @@ Source: Glorot and Bengio, "Understanding the difficulty of training deep feedfo
 """
 
 import dataclasses
-import functools
 import math
 from typing import Any, ClassVar
 
@@ -23,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.columns import aligned
-from fdl.layer import Layer, Visit
+from fdl.layer import Layer, walk_by_path
 from fdl.layers import hard_sigmoid, sigmoid, tanh
 from fdl.layers.rule_layer import RuleLayer
 from fdl.layers.wrapper import unwrapped
@@ -143,16 +142,11 @@ def layer_statistics(net: Layer, loss: PerExample, params: Any, state: Any, batc
             outputs.append(leaves[0])
             return jax.tree.unflatten(tree, leaves)
 
-        def visitor(path: tuple[str, ...]) -> Visit:
-            def visit(name: str, child: Layer, *args: Any, **options: Any) -> Any:
-                here = (*path, name)
-                y, params, state = child.walk(visitor(here), *args, **options)
-                return y if child.children else seen(".".join(here), child, y), params, state
+        def at(path: tuple[str, ...], layer: Layer, walk: Any, *args: Any, **options: Any) -> Any:
+            y, params, state = walk(*args, **options)
+            return y if layer.children else seen(".".join(path), layer, y), params, state
 
-            return visit
-
-        walk = functools.partial(net.walk, visitor(())) if net.children else functools.partial(visitor(()), "net", net)
-        y, *_ = walk(params, state, *inputs_of(batch[0]), key=key, train=True)
+        y, *_ = walk_by_path(net, at, params, state, *inputs_of(batch[0]), key=key, train=True)
         return jnp.mean(loss(seen("output", net, y), batch[1])), outputs
 
     @jax.jit
