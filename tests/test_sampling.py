@@ -10,7 +10,7 @@ import pytest
 from fdl import InputError
 from fdl.layers import LSTM, Affine, Embedding, Serial
 from fdl.models import gpt
-from fdl.sampling import beam_search, generate, greedy, sample, stream_step, temperature, top_k, top_p
+from fdl.sampling import beam_search, generate, greedy, min_p, sample, stream_step, temperature, top_k, top_p
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -40,6 +40,15 @@ def test_top_p_keeps_the_fewest_that_have_probability_p(p):
         number = next((n for n in range(1, 10) if probability[best_first[:n]].sum() >= p), 9)
         expected = np.isin(np.arange(9), best_first[:number])
         np.testing.assert_array_equal(kept(top_p(jnp.array(logits, jnp.float32), p)), expected)
+
+
+@pytest.mark.parametrize("p", [0.01, 0.3, 0.99, 1.0])
+def test_min_p_compares_with_the_best(p):
+    for logits in np.random.default_rng(1).normal(size=(20, 30)) * 2:
+        probabilities = np.exp(logits) / np.exp(logits).sum()
+        expected = probabilities >= p * probabilities.max() * (1 - 1e-6)
+        np.testing.assert_array_equal(kept(min_p(jnp.array(logits, jnp.float32), p)), expected)
+    assert kept(min_p(jnp.array([2.0, 2.0, -jnp.inf], jnp.bfloat16), p)).tolist() == [True, True, False]
 
 
 def test_top_p_of_one_keeps_what_is_very_unlikely():
@@ -207,6 +216,7 @@ def test_one_beam_is_greedy_and_vmap_is_a_batch():
         (lambda: generate(step, jnp.zeros(()), 0, -1), "generate needs length as a whole number of at least 0, got -1"),
         (lambda: beam_search(step, jnp.zeros(()), 0, 2.5, beams=1), "length as a whole number .* got 2.5"),
         (lambda: top_p(CHAIN, 1.5), r"top_p needs a p in \(0, 1\], got 1.5"),
+        (lambda: min_p(CHAIN, 0), r"min_p needs a p in \(0, 1\], got 0"),
         (
             lambda: beam_search(step, jnp.zeros(()), 0, 3, beams=0),
             "beam_search needs beams as a whole number of at least 1, got 0",

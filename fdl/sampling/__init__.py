@@ -2,7 +2,7 @@
 
 from fdl.sampling.beam_search import Beams, beam_search
 from fdl.sampling.decoding import NONE, Step, StreamStep, stream_step
-from fdl.sampling.distribution import greedy, sample, temperature, top_k, top_p
+from fdl.sampling.distribution import greedy, min_p, sample, temperature, top_k, top_p
 from fdl.sampling.generate import generate
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "beam_search",
     "generate",
     "greedy",
+    "min_p",
     "sample",
     "stream_step",
     "temperature",

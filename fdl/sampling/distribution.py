@@ -3,10 +3,12 @@
     temperature  logits / t: below one it sharpens, above one it flattens
     top_k        only the k best tokens
     top_p        only the best tokens that together have probability p, at least one (nucleus sampling)
+    min_p        only tokens that are at least p times as probable as the best one
 
 Tokens that are ruled out get -inf, so these functions chain in any order.
 
-Source: Holtzman, Buys, Du, Forbes and Choi, "The curious case of neural text degeneration" (2020), for top_p.
+Sources: Holtzman, Buys, Du, Forbes and Choi, "The curious case of neural text degeneration" (2020), for top_p; Nguyen
+et al., "Turning up the heat: min-p sampling for creative and coherent LLM outputs" (2025), for min_p.
 """
 
 import math
@@ -81,6 +83,29 @@ def top_p(logits: jax.Array, p: float) -> jax.Array:
     no_better = jnp.cumsum(jax.nn.softmax(worst_first, axis=-1), axis=-1)  # 1 - what the better ones have together
     keep = jnp.take_along_axis(no_better > 1 - p, logits.shape[-1] - 1 - rank, -1)
     return jnp.where(keep | (rank == 0), logits, -jnp.inf)
+
+
+def min_p(logits: jax.Array, p: float) -> jax.Array:
+    """Rules out the tokens that are less than p times as probable as the best one: many stay where none is certain.
+
+    Args:
+        logits: [..., V].
+        p: in (0, 1].
+
+    Raises:
+        InputError: for a p outside its range.
+
+    Source: Nguyen et al. (2025).
+
+    Example:
+        >>> min_p(jnp.log(jnp.array([0.5, 0.1, 0.4])), 0.3).round(1).tolist()
+        [-0.7, -inf, -0.9]
+    """
+    if not isinstance(p, jax.core.Tracer) and not 0 < p <= 1:
+        raise InputError(f"min_p needs a p in (0, 1], got {p}")
+    wide_logits = logits.astype(wide(logits))
+    keep = wide_logits >= wide_logits.max(-1, keepdims=True) + jnp.log(p)
+    return jnp.where(keep, logits, -jnp.inf)
 
 
 def _rank(logits: jax.Array) -> jax.Array:
