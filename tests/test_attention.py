@@ -136,6 +136,22 @@ def test_a_query_without_a_key_gives_zero_and_takes_no_gradient(block):
     np.testing.assert_array_equal(without_keys, jnp.zeros_like(q))
 
 
+@pytest.mark.parametrize("block", [None, 2])
+@pytest.mark.parametrize("lowest", [-1e9, jnp.finfo(jnp.float32).min])
+def test_a_query_whose_keys_are_all_masked_by_a_large_bias_takes_their_mean(lowest, block):
+    q, k, v, dy = (jax.random.normal(key, (2, 3, 2, 4)) for key in jax.random.split(KEY, 4))
+    bias = jnp.where(jnp.arange(3) <= jnp.arange(3)[:, None] - 1, 0, lowest)  # the first query has no other
+
+    def value_and_gradients():
+        value, pull_back = jax.vjp(lambda *args: attention(*args[:3], bias=args[3], block=block), q, k, v, bias)
+        return value, pull_back(dy)
+
+    ours = value_and_gradients()
+    np.testing.assert_allclose(ours[0][:, 0], v.mean(1), rtol=1e-5, atol=1e-6)
+    with fdl.differentiation("autodiff"):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, value_and_gradients())
+
+
 @pytest.mark.parametrize("block", [None, 1, 2])
 @pytest.mark.parametrize(("queries", "keys", "dim"), [(3, 0, 2), (0, 3, 2), (3, 3, 0)])
 def test_an_axis_may_be_empty(queries, keys, dim, block):

@@ -19,9 +19,11 @@ of keys and values sum dk and dv over them. What is masked has p = 0, and so ds 
 
 In blocks. s and p have Tq Tk elements for each example and head; q, k, v and y are only as long as the sequence. No
 more of s and p than one block, of some examples, queries and keys, exists at a time, and that never leaves the cache.
-Backward has each block of p = exp(s - log sum exp s) again from q, k and one remembered number for each query, which
-rounds no more than its scores do. That is two matrix products for each block forward and five backward, where plain
-differentiation has two and four. `attention_blocks` says which blocks there are:
+Backward has each block of p = exp(s - peak) / total again from q, k and two remembered numbers for each query, its
+largest score and the sum of its exponentials. (log sum exp s = peak + log total would be one, but at a peak of -1e9,
+where a bias masks all keys of a query, log total is less than its rounding, and p would be 1 for each of them.) That is
+two matrix products for each block forward and five backward, where plain differentiation has two and four.
+`attention_blocks` says which blocks there are:
 
     all keys       The rows of p are whole: the softmax is as written above, and d = sum_k p_k dp_k. Blocks of a causal
                    matrix end with the last key that one of their queries attends to.
@@ -42,13 +44,11 @@ long where they turn the first factor.
 The weights' dropout is drawn from the places of their elements, so that it is the same whatever the blocks are.
 
 Peaks start at the lowest finite number, not at minus infinity: exp(s - peak) is then 0 for a score of minus infinity,
-also while nothing else was met, and no difference of infinities arises. For the same reason the remembered number of a
-query without keys is the largest finite one.
+also while nothing else was met, and no difference of infinities arises.
 
 Sources: Vaswani et al., "Attention is all you need" (2017); Milakov and Gimelshein, "Online normalizer calculation
-for softmax" (2018); Dao, Fu, Ermon, Rudra and Ré, "FlashAttention" (2022); Dao, "FlashAttention-2" (2023), for the one
-number; shared heads: Ainslie et al., "GQA: training generalized multi-query transformer models from multi-head
-checkpoints" (2023).
+for softmax" (2018); Dao, Fu, Ermon, Rudra and Ré, "FlashAttention" (2022); shared heads: Ainslie et al., "GQA: training
+generalized multi-query transformer models from multi-head checkpoints" (2023).
 """
 
 import jax
@@ -125,7 +125,7 @@ def attention(
             they can be seen, a rate outside [0, 1), and a rate without a key.
 
     Remembers:
-        its arguments and, where the keys are in several blocks, y, which exist anyway, and one number for each
+        its arguments and, where the keys are in several blocks, y, which exist anyway, and two numbers for each
         query and head.
 
     Source:
@@ -216,37 +216,37 @@ def _(q, k, v, *, mask, bias, lengths, key, causal, scale, rate, block):
             return [put_queries(a, b, place) for a, b in zip(met, now, strict=True)]
 
         if places is not None:
-            y, log_total = join_queries([_finished(*sums_at(place, None)) for place in places], group)
+            y, *of_queries = join_queries([_finished(*sums_at(place, None)) for place in places], group)
         else:
             zero = jnp.zeros_like(matrices.q, dtype, shape=matrices.q.shape[:-1])
             none = [jnp.full_like(zero, lowest), zero, jnp.zeros_like(zero, shape=(*zero.shape, v.shape[-1]))]
-            y, log_total = _finished(*over_blocks(step, none, group, sizes, causal))
-        log_total = log_total.reshape(group.q.shape[0], q.shape[2], q.shape[1])
-        return [by_position(y, group).astype(jnp.result_type(q, k, v)), log_total], ()
+            y, *of_queries = _finished(*over_blocks(step, none, group, sizes, causal))
+        of_queries = [a.reshape(group.q.shape[0], q.shape[2], q.shape[1]) for a in of_queries]
+        return [by_position(y, group).astype(jnp.result_type(q, k, v)), *of_queries], ()
 
-    (y, log_total), _ = by_groups(of_group, sizes, examples)
-    return y, (q, k, v, mask, bias, lengths, key, None if sizes.keys == k.shape[1] else y, log_total)
+    (y, peak, total), _ = by_groups(of_group, sizes, examples)
+    return y, (q, k, v, mask, bias, lengths, key, None if sizes.keys == k.shape[1] else y, peak, total)
 
 
 @attention.backward
 def _(residuals, dy, *, causal, scale, rate, block):
-    q, k, v, mask, bias, lengths, key, y, log_total = residuals
+    q, k, v, mask, bias, lengths, key, y, peak, total = residuals
     sizes, dtype = block_sizes(q.shape, k.shape, block, causal), wide(q, k, v)
     band = turned_causal_band(sizes) if causal else None
-    examples = as_examples(q, k, v, mask, bias, lengths, band=band, log_total=log_total, y=y, dy=dy)
+    examples = as_examples(q, k, v, mask, bias, lengths, band=band, peak=peak, total=total, y=y, dy=dy)
     is_one_bias = examples.bias is not None and examples.bias.shape[0] == 1  # for all examples
 
     def of_group(group):
         matrices, dys = as_matrices(group), grouped(group.dy, group)
-        log_totals = group.log_total.reshape(dys.shape[:3])
+        peaks, totals = (a.reshape(dys.shape[:3]) for a in (group.peak, group.total))
         ds_of_y = None if group.y is None else (dys.astype(dtype) * grouped(group.y, group)).sum(-1)
 
         def gradients_at(place):
             here = block_at(matrices, group._replace(band=_turned(group.band)), place)
             here = here._replace(bias=_turned(here.bias), attended=_turned(here.attended))
-            log_total, dy = (queries_at(a, place) for a in (log_totals, dys))
+            peak, total, dy = (queries_at(a, place) for a in (peaks, totals, dys))
             s = jnp.einsum("mqd,mkd->mkq", here.q, here.k, preferred_element_type=dtype) * _scale(q, scale)
-            p = jnp.exp(_scores(s, here) - log_total[:, None])
+            p = jnp.exp(_scores(s, here) - peak[:, None]) * (1 / total)[:, None]
             dropped = _turned(_dropped(key, group, here, rate))
             # y = (p m / (1 - rate)) v
             dp = _drop(jnp.einsum("mqd,mkd->mkq", dy, here.v, preferred_element_type=dtype), dropped, rate)
@@ -275,9 +275,9 @@ def _(residuals, dy, *, causal, scale, rate, block):
 
 
 def _finished(peak, total, sums):
-    """y, and log sum exp s, of queries that have met all their keys."""
+    """y of queries that have met all their keys, the largest score and the sum of exponentials, or 1 without a key."""
     some = _or_one(total)
-    return sums / some[..., None], jnp.where(total == 0, jnp.finfo(total.dtype).max, peak + jnp.log(some))
+    return sums / some[..., None], peak, some
 
 
 def _scores(s, here):

@@ -44,7 +44,8 @@ class Group(NamedTuple):
     lengths: jax.Array | None  # [n]
     number: jax.Array  # [n], of each example in the whole batch
     band: jax.Array | None = None  # `causal_band`, or None where queries attend to later keys too
-    log_total: jax.Array | None = None  # [n, heads, Tq]
+    peak: jax.Array | None = None  # with total: [n, heads, Tq]
+    total: jax.Array | None = None
     y: jax.Array | None = None  # with dy: [n, Tq, heads, dim_v]
     dy: jax.Array | None = None
 

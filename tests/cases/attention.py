@@ -72,7 +72,7 @@ def huge(rng, n):
 
 
 def case(name, arguments, number, y=None, batched=(), **choices):
-    """number: the shape of the one number of each query; y: its shape, where it is remembered."""
+    """number: the shape of either number of each query; y: its shape, where it is remembered."""
     return Case(
         name,
         attention,
@@ -80,7 +80,7 @@ def case(name, arguments, number, y=None, batched=(), **choices):
         formula,
         choices=choices,
         batched=("q", "k", "v", "mask", "lengths", *batched),
-        remembers=(f"float32[5,{number}]",) + ((f"float32[5,{y}]",) if y else ()),
+        remembers=(f"float32[5,{number}]",) * 2 + ((f"float32[5,{y}]",) if y else ()),
         smooth=name != "huge" and not name.startswith("masked"),
     )
 
