@@ -96,6 +96,46 @@ def test_dice_has_an_exact_gradient_near_the_targets():
     np.testing.assert_allclose(dp, exact, rtol=1e-4, atol=1e-6 * abs(exact).max())
 
 
+MASKED = {
+    "softmax_cross_entropy": lambda z, where: softmax_cross_entropy(z, jnp.array([2, 0, 1]), where=where),
+    "linear_softmax_cross_entropy": lambda z, where: linear_softmax_cross_entropy(
+        z, jnp.ones((3, 2)), None, jnp.array([0, 0, 1]), where=where
+    ),
+    "hinge": lambda z, where: hinge(z, jnp.array([2, 0, 1]), where=where),
+    "kl_divergence": lambda z, where: kl_divergence(z, z + jnp.arange(3.0), where=where),
+    "gaussian_kl": lambda z, where: gaussian_kl(z, z, where=where),
+    "sigmoid_cross_entropy": lambda z, where: sigmoid_cross_entropy(z[:, 0], jnp.ones(3), where=where),
+    "squared_error": lambda z, where: squared_error(z[:, 0], jnp.ones(3), where=where),
+    "absolute_error": lambda z, where: absolute_error(z[:, 0], jnp.ones(3), where=where),
+    "huber": lambda z, where: huber(z[:, 0], jnp.ones(3), where=where),
+}
+
+
+@pytest.mark.parametrize("mode", ["rules", "autodiff"])
+@pytest.mark.parametrize("name", MASKED)
+def test_what_is_masked_has_no_gradient_whatever_is_made_of_its_loss(name, mode):
+    where, weights = jnp.array([True, False, True]), jnp.array([1.0, jnp.nan, 2.0])
+    z = jax.random.normal(KEY, (3, 3))
+
+    def total(z, weights):
+        return jnp.where(where, weights * MASKED[name](z, where), 0).sum()
+
+    with fdl.differentiation(mode):
+        gradient = jax.grad(total)(z, weights)
+        np.testing.assert_array_equal(gradient, jax.grad(total)(z, weights.at[1].set(5.0)))
+    assert (gradient[1] == 0).all()
+
+
+def test_gradients_in_float16_do_not_overflow_on_the_way():
+    p, t = jnp.linspace(0, 1, 200, dtype=jnp.float16).reshape(1, 100, 2), jnp.ones((1, 100, 2), jnp.float16)
+    _, pull_back = jax.vjp(dice, p, t)
+    exact = jax.vjp(dice, p.astype(jnp.float32), t.astype(jnp.float32))[1](jnp.full((1, 2), 2.0**15))
+    for ours, theirs in zip(pull_back(jnp.full((1, 2), 2.0**15, jnp.float16)), exact, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3)
+    w = jnp.array([4e4, -6e4], jnp.float16)
+    np.testing.assert_allclose(jax.grad(lambda w: 1e-4 * l2(w))(w), [8, -12], rtol=2e-3)
+
+
 def test_a_penalty_squares_in_float32():
     assert l2(jnp.full(8, 300.0, jnp.float16)) == 720_000
     assert float(l2(jnp.full(10_000, 1e-4, jnp.float16))) == pytest.approx(1e-4, rel=1e-3)

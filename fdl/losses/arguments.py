@@ -39,12 +39,16 @@ def peak_and_total(z: jax.Array) -> tuple[jax.Array, jax.Array]:
     return peak, jnp.exp(z - peak[..., None]).sum(-1)
 
 
+def unmasked(values: jax.Array, where: jax.Array | None) -> jax.Array:
+    """The values, with 0 where they are masked, even if they are NaN: the mean of no elements gives such gradients."""
+    return values if where is None else jnp.where(where, values, 0)
+
+
 def valid(values: jax.Array, labels: jax.Array, where: jax.Array | None, classes: int) -> jax.Array:
     """The values, one per example, with 0 where it is masked, and NaN where its class id does not exist."""
-    weight = jnp.ones_like(values) if where is None else where.astype(values.dtype)
     if are_ids(labels):
-        weight = jnp.where((labels >= 0) & (labels < classes), weight, jnp.nan)
-    return values * weight
+        values = values * jnp.where((labels >= 0) & (labels < classes), jnp.ones_like(values), jnp.nan)
+    return unmasked(values, where)
 
 
 def check_alike(who: str, **arrays: Any) -> None:

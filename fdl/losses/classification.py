@@ -33,6 +33,7 @@ from fdl.losses.arguments import (
     check_labels,
     check_range,
     check_where,
+    unmasked,
     valid,
     widened,
     without_masked,
@@ -66,7 +67,7 @@ def sigmoid_cross_entropy(logits: jax.Array, targets: jax.Array, *, where: jax.A
     """
     z, t = widened(where, logits, targets)
     loss = t * jax.nn.softplus(-z) + (1 - t) * jax.nn.softplus(z)
-    return _unmasked(loss, where).astype(logits.dtype)
+    return unmasked(loss, where).astype(logits.dtype)
 
 
 @sigmoid_cross_entropy.validate
@@ -88,20 +89,16 @@ def _(logits, targets, *, where):
 def _(logits, targets, *, where):
     z, t = widened(where, logits, targets)
     loss = jnp.maximum(z, 0) - t * z + jnp.log1p(jnp.exp(-jnp.abs(z)))
-    return _unmasked(loss, where).astype(logits.dtype), (logits, targets, where)
+    return unmasked(loss, where).astype(logits.dtype), (logits, targets, where)
 
 
 @sigmoid_cross_entropy.backward
 def _(residuals, dloss):
     logits, targets, where = residuals
     z, t = widened(where, logits, targets)
-    dloss = _unmasked(dloss, where)
+    dloss = unmasked(dloss, where)
     # loss = t softplus(-z) + (1 - t) softplus(z)      p = sigmoid(z)
     return ((1 - t) * jax.nn.sigmoid(z) - t * jax.nn.sigmoid(-z)) * dloss, -z * dloss, None
-
-
-def _unmasked(values, where):
-    return values if where is None else jnp.where(where, values, 0)
 
 
 @rule(static=["margin"])

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.losses.arguments import check_alike, check_where, peak_and_total, widened
+from fdl.losses.arguments import check_alike, check_where, peak_and_total, unmasked, widened
 from fdl.rule import rule
 
 
@@ -95,6 +95,7 @@ def _(residuals, dloss):
     (peak_a, total_a), (peak_c, total_c) = sums
     a, c = widened(where, p_logits, q_logits)
     p, q = jnp.exp(a - peak_a[..., None]), jnp.exp(c - peak_c[..., None])  # times total_a, and total_c
+    dloss = unmasked(dloss, where)
     dp, dq = (dloss / total_a)[..., None], (dloss / total_c)[..., None]
     # divergence = sum p (log p - log q)
     da = jnp.where(p == 0, 0, p * (_log_ratio(a, c, sums) - divergence[..., None])) * dp
@@ -157,6 +158,6 @@ def _(mean, log_var, *, where):
 def _(residuals, dloss):
     mean, log_var, where = residuals
     m, v = jax.lax.optimization_barrier(widened(where, mean, log_var))  # or XLA keeps expm1(v) from the forward pass
-    dloss = dloss[..., None]
+    dloss = unmasked(dloss, where)[..., None]
     # loss = 0.5 sum (m^2 + e^v - 1 - v)
     return m * dloss, 0.5 * jnp.expm1(v) * dloss, None

@@ -94,7 +94,7 @@ def _(residuals, dloss, *, smooth):
     p, t = widened(where, probabilities, targets)
     size = error + shared
     # loss = L = 1 - D = error / size      dp = 2 / size (D (p - t) - L t)      dt = 2 / size (D (t - p) - L p)
-    of_difference, of_other = (_everywhere(2 * dloss * (number / size) / size, p) for number in (shared, error))
+    of_difference, of_other = (_everywhere(dloss * (2 * number / size) / size, p) for number in (shared, error))
     derror = (p - t) * of_difference
     return derror - t * of_other, -derror - p * of_other, None
 

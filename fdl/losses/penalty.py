@@ -85,4 +85,4 @@ def _(params):
 @l2.backward
 def _(params, dy):
     # y = sum w^2
-    return (jax.tree.map(lambda w: 2 * w * dy, params),)
+    return (jax.tree.map(lambda w: w * (2 * dy), params),)

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.errors import InputError
-from fdl.losses.arguments import check_alike, check_where, widened
+from fdl.losses.arguments import check_alike, check_where, unmasked, widened
 from fdl.rule import rule
 
 
@@ -72,8 +72,9 @@ def _(predictions, targets, *, where):
 
 @squared_error.backward
 def _(residuals, dloss):
+    *_, where = residuals
     # loss = e^2
-    de = 2 * _error(*residuals) * dloss
+    de = 2 * _error(*residuals) * unmasked(dloss, where)
     return de, -de, None
 
 
@@ -115,8 +116,9 @@ def _(predictions, targets, *, where):
 
 @absolute_error.backward
 def _(residuals, dloss):
+    *_, where = residuals
     # loss = |e|
-    de = jnp.sign(_error(*residuals)) * dloss
+    de = jnp.sign(_error(*residuals)) * unmasked(dloss, where)
     return de, -de, None
 
 
@@ -166,8 +168,9 @@ def _(predictions, targets, *, delta, where):
 
 @huber.backward
 def _(residuals, dloss, *, delta):
+    *_, where = residuals
     # loss = clipped * (e - clipped / 2)
-    de = _clipped(_error(*residuals), delta) * dloss
+    de = _clipped(_error(*residuals), delta) * unmasked(dloss, where)
     return de, -de, None
 
 
