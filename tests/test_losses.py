@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fdl
-from fdl.layers import affine
+from fdl.layers import affine, softmax
 from fdl.losses import (
     absolute_error,
     dice,
@@ -220,6 +220,18 @@ def test_an_impossible_class_costs_nothing_where_it_is_not_asked_for():
     assert softmax_cross_entropy(logits, jnp.array(2)) == jnp.inf
     assert softmax_cross_entropy(logits, targets[::-1]) > 1e37
     assert softmax_cross_entropy(logits, jnp.array(2), class_weights=weights) == 0
+
+
+@pytest.mark.parametrize("mode", ["rules", "autodiff"])
+@pytest.mark.parametrize("weights", [None, jnp.ones(3)], ids=["alike", "weighted"])
+def test_an_impossible_action_is_no_part_of_the_entropy_of_a_policy(mode, weights):
+    def entropy(z):
+        return softmax_cross_entropy(z, softmax(z), class_weights=None if weights is None else weights[: len(z)])
+
+    scores = jnp.array([0.0, 1.0, -jnp.inf])
+    with fdl.differentiation(mode):
+        gradient = jax.grad(entropy)(scores)
+        np.testing.assert_allclose(gradient, [*jax.grad(entropy)(scores[:2]), 0], rtol=1e-5)
 
 
 def test_cross_entropy_of_huge_logits_is_exact():

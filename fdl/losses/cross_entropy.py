@@ -23,7 +23,8 @@ With m = max z, -log p_k = lse(z) - z_k is computed as log sum exp(z - m) + (m -
 no digit is lost to logits that are far from zero, as in the difference of lse(z) = m + log sum exp(z - m)
 and z_k. m and the sum are two numbers per example, and enough to have p again: p_k = exp(z_k - m) / sum.
 exp(z - m) is what the forward pass computed, so that compiled together, as they are in a training step, the
-two passes compute it once. A class without weight or probability costs nothing, even where its logit is -inf.
+two passes compute it once. A class without weight or probability costs nothing, even where its logit is -inf. Its
+infinite dt is left out as well: of targets that are a softmax, as in the entropy of a policy, it would make NaN.
 
 Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs" (1990);
 label smoothing: Szegedy et al., "Rethinking the Inception architecture" (2016).
@@ -133,7 +134,8 @@ def _(residuals, dloss, *, label_smoothing):
     dz = jnp.exp(z - peak[..., None]) * (dlse / total)[..., None]
     if label_smoothing:
         dz = dz - _weighted(duniform[..., None] / z.shape[-1], class_weights)
-    surprise = jnp.log(total)[..., None] + (peak[..., None] - z)
+    log_total, below = jnp.log(total)[..., None], peak[..., None] - z
+    surprise = log_total + below
     if are_ids(labels):
         targets = jnp.arange(z.shape[-1]) == labels[..., None]
         dz = dz - jnp.where(targets, (dhard * mass)[..., None], 0)
@@ -141,7 +143,7 @@ def _(residuals, dloss, *, label_smoothing):
     else:
         targets = labels
         dz = dz - _weighted(labels, class_weights) * dhard[..., None]
-        dlabels = _each(class_weights, surprise, z) * dhard[..., None]
+        dlabels = _each(class_weights, log_total + _where_asked_for(labels, below, z), z) * dhard[..., None]
     if class_weights is None:
         return dz, dlabels, None, None
     dtargets = targets * dhard[..., None] + duniform[..., None] / z.shape[-1]
@@ -150,9 +152,12 @@ def _(residuals, dloss, *, label_smoothing):
 
 def _each(weights, surprise, z):
     """weights surprise, which is 0 and not NaN where an impossible class has no weight; None weighs all alike."""
-    if weights is None:
-        return surprise
-    return weights * jnp.where((z == -jnp.inf) & (weights == 0), 0, surprise)
+    return surprise if weights is None else weights * _where_asked_for(weights, surprise, z)
+
+
+def _where_asked_for(weights, surprise, z):
+    """How surprising each class is, but nothing for an impossible one of no weight: not infinity times nothing."""
+    return jnp.where((z == -jnp.inf) & (weights == 0), 0, surprise)
 
 
 def _wide(logits, labels, where, class_weights):
@@ -169,7 +174,7 @@ def _loss(z, labels, where, class_weights, peak, total, label_smoothing):
         z_right = jnp.take_along_axis(z, labels[..., None], axis=-1, mode="clip")[..., 0]
         loss = mass * jnp.log(total) + _each(mass, peak - z_right, z_right)
     else:
-        loss = mass * jnp.log(total) + (_weighted(labels, class_weights) * _below(z, peak)).sum(-1)
+        loss = mass * jnp.log(total) + _each(_weighted(labels, class_weights), _below(z, peak), z).sum(-1)
     if label_smoothing:
         mean_weight = 1 if class_weights is None else class_weights.mean()
         uniform = mean_weight * jnp.log(total) + _weighted(_below(z, peak), class_weights).mean(-1)

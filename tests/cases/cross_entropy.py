@@ -69,6 +69,11 @@ def impossible(rng, n):
     return made | {"class_weights": np.array([0.5, 0, 1, 2])}
 
 
+def impossible_target(rng, n):
+    """The same without weights: there is a gradient for the target, as it has for the policy of an entropy."""
+    return impossible(rng, n) | {"class_weights": None}
+
+
 def nonexistent(rng, n):
     """Class ids next to the first and the last, which can be seen only where they are no tracers."""
     made = ids(classes=4)(rng, n)
@@ -117,5 +122,6 @@ CASES = [
     case("ids weighted", weighted(ids())),
     case("ids weighted and smoothed", weighted(masked(ids(3))), kept="float32[5,3]", choices={"label_smoothing": 0.1}),
     case("an impossible class", impossible, smooth=False),
+    case("an impossible target", impossible_target, smooth=False),
     case("distributions weighted", weighted(masked(distributions())), choices={"label_smoothing": 0.1}),
 ]
