@@ -130,6 +130,20 @@ def test_small_values_keep_their_digits_in_float32(name, x, y, slope):
     np.testing.assert_allclose(pull_back(jnp.float32(1))[0], slope, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("name", SMOOTH[:8])
+def test_narrow_values_are_those_of_float32_rounded_once(name, dtype):
+    x = jnp.linspace(-16, 16, 1001, dtype=dtype)
+    exact = getattr(layers, name)(x.astype(jnp.float32))
+    error = jnp.abs(getattr(layers, name)(x).astype(jnp.float32) - exact)
+    assert (error <= 0.51 * jnp.finfo(dtype).eps * jnp.abs(exact) + 1e-6).all()  # which is float32's rounding of 16
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_selu_has_no_slope_where_it_has_come_to_its_limit(dtype):
+    assert jax.grad(lambda x: layers.selu(x).astype(jnp.float32))(dtype(-30)) == 0
+
+
 @pytest.mark.parametrize("size", [1e4, 1e10])
 @pytest.mark.parametrize("name", [*SMOOTH[:8], "hard_sigmoid", "hard_swish", "relu"])
 def test_huge_arguments_give_ordinary_second_derivatives(name, size):

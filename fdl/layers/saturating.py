@@ -27,6 +27,7 @@ linear units" (2016); selu: Klambauer, Unterthiner, Mayr and Hochreiter, "Self-n
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.errors import InputError
 from fdl.layers.checks import check_floats
@@ -46,7 +47,7 @@ def sigmoid(x: jax.Array) -> jax.Array:
         x: floats of any shape.
 
     Returns:
-        y, in [0, 1], of the same shape and dtype. NaN stays NaN.
+        y, in [0, 1], of the same shape and dtype, computed in float32 or wider. NaN stays NaN.
 
     Raises:
         InputError: for integers.
@@ -69,7 +70,8 @@ def _(x):
 
 @sigmoid.forward
 def _(x):
-    y = jax.nn.sigmoid(x)
+    y = jax.nn.sigmoid(jnp.asarray(x, wide(x)))  # in float16, exp(12) overflows
+    y = y.astype(jnp.result_type(x))
     return y, y
 
 
@@ -203,7 +205,7 @@ def _(x, alpha):
 
 @elu.forward
 def _(x, alpha):
-    y = _elu(x, alpha)
+    y = _elu(x, alpha).astype(jnp.result_type(x))
     return y, y
 
 
@@ -249,20 +251,22 @@ def _(x):
 
 @selu.forward
 def _(x):
-    y = SELU_SCALE * _elu(x, SELU_ALPHA)
+    y = (SELU_SCALE * _elu(x, SELU_ALPHA)).astype(jnp.result_type(x))
     return y, y
 
 
 @selu.backward
 def _(y, dy):
     # y = scale x where positive, scale alpha (exp(x) - 1) elsewhere
-    return (dy * jnp.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA),)
+    limit = np.asarray(SELU_SCALE * SELU_ALPHA, y.dtype)  # rounded as y is: where y has come to -limit, the slope is 0
+    y = y.astype(wide(y))
+    return (dy * jnp.where(y > 0, SELU_SCALE, y + limit),)
 
 
 def _elu(x, alpha):
+    """In float32 or wider."""
     wide_x = jnp.asarray(x, wide(x))
-    y = right(wide_x) + alpha * _expm1_below_zero(left(wide_x))
-    return y.astype(jnp.result_type(x))
+    return right(wide_x) + alpha * _expm1_below_zero(left(wide_x))
 
 
 def _expm1_below_zero(x):
