@@ -176,6 +176,7 @@ def test_a_softmax_of_nothing_is_nothing(rule):
     [
         (lambda: LayerNorm((8, 8)), r"LayerNorm needs an eps between 0 and 1, got \(8, 8\): the number of features"),
         (lambda: RMSNorm(None), "RMSNorm needs an eps between 0 and 1, got None"),
+        (lambda: LayerNorm(1e-40), "LayerNorm needs an eps that is positive in float32 as well, got 1e-40: 1e-12 is"),
         (lambda: BatchNorm(momentum=None), r"BatchNorm needs a momentum in \[0, 1\), got None"),
         (lambda: Dropout("0.5"), r"Dropout needs a rate in \[0, 1\), the probability to drop, got '0.5'"),
     ],

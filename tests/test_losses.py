@@ -84,6 +84,8 @@ def test_dice_has_an_exact_gradient_where_a_class_is_absent(smooth):
 def test_dice_of_nothing_with_a_tiny_smooth_has_no_gradient():
     nothing = jnp.zeros((1, 4, 1))
     assert (jax.grad(lambda p: dice(p, nothing, smooth=1e-30).sum())(nothing) == 0).all()
+    with pytest.raises(fdl.InputError, match="dice needs smooth > 0, in float32 too, got 1e-40"):
+        dice(nothing, nothing, smooth=1e-40)
 
 
 def test_dice_has_an_exact_gradient_near_the_targets():

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.errors import InputError
 from fdl.layer import Layer
@@ -151,7 +152,7 @@ def check_eps(who: str, eps: float) -> None:
     """Refuses what does not keep a norm's root away from zero, or is no small number, such as a number of features.
 
     Raises:
-        InputError: for an eps outside (0, 1).
+        InputError: for an eps outside (0, 1), and for one that is not positive in float32, without subnormal numbers.
 
     Example:
         >>> check_eps("LayerNorm", 64)
@@ -161,6 +162,8 @@ def check_eps(who: str, eps: float) -> None:
     """
     if not (is_number(eps) and 0 < eps < 1):
         raise InputError(f"{who} needs an eps between 0 and 1, got {eps!r}: the number of features is read off x")
+    if np.float32(eps) < np.finfo(np.float32).tiny:  # which XLA takes for zero
+        raise InputError(f"{who} needs an eps that is positive in float32 as well, got {eps!r}: 1e-12 is, and small")
 
 
 def check_initializers(layer: Layer) -> None:

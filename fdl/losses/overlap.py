@@ -24,6 +24,7 @@ image segmentation" (2016).
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.errors import InputError
 from fdl.losses.arguments import check_alike, check_where, widened
@@ -43,7 +44,7 @@ def dice(
         probabilities: [N, *spatial, C], in [0, 1]: the softmax or the sigmoid of a network's scores.
         targets: floats of the same shape, in [0, 1]: one-hot, as `fdl.layers.one_hot(labels, C, where=where)` makes
             them of class ids, or soft.
-        smooth: s, a number above 0.
+        smooth: s, a number above 0, in float32 too.
         where: booleans of shape [N, *spatial]; False leaves a place out of the sums.
 
     Returns:
@@ -77,8 +78,10 @@ def _(probabilities, targets, *, smooth, where):
         raise InputError(f"dice expects probabilities of shape [N, *spatial, C], got {list(shape)}")
     check_alike("dice", probabilities=probabilities, targets=targets)
     check_where("dice", where, shape[:-1])
-    if not smooth > 0:
-        raise InputError(f"dice needs smooth > 0, got {smooth}: an empty image would divide zero by zero")
+    if not np.float32(smooth) >= np.finfo(np.float32).tiny:  # what is smaller, XLA takes for zero
+        raise InputError(
+            f"dice needs smooth > 0, in float32 too, got {smooth}: an empty image would divide zero by zero"
+        )
 
 
 @dice.forward
