@@ -158,6 +158,11 @@ def test_puts_batches_where_new_arrays_go_or_where_it_is_told():
     assert batch.sharding == of_jax.sharding == sharding
 
 
+def test_moves_nothing_that_it_does_not_say():
+    with jax.transfer_guard("disallow"):
+        assert len(list(prefetch(arrays()))) == 5
+
+
 def test_refuses_to_make_none_ahead():
     with pytest.raises(InputError, match="prefetch needs size as a whole number of at least 1, got 0"):
         prefetch([], 0)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fdl.counts import check_count
@@ -57,7 +56,9 @@ class _Prefetch:
     def __iter__(self) -> Iterator[Any]:
         ready: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         free, stop = threading.Semaphore(self._size), threading.Event()
-        arguments = self._batches, self._device, jnp.zeros(()), ready, free, stop
+        # Put there by name, as the batches are: jax.transfer_guard("disallow") lets that pass.
+        example = jax.device_put(np.zeros(()))
+        arguments = self._batches, self._device, example, ready, free, stop
         thread = threading.Thread(target=_produce, args=arguments, name="fdl-prefetch", daemon=True)
         thread.start()
         try:
