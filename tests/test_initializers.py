@@ -1,5 +1,9 @@
 """The moments of what initializers draw, the fans they use, and how they behave as values."""
 
+import copy
+import math
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 import fdl
 from fdl import initializers
 from fdl.initializers import (
+    Initializer,
     bilinear,
     constant,
     data_dependent,
@@ -210,6 +215,22 @@ def test_initializers_are_values():
     assert repr(he_normal()) == "he_normal()"
     assert eval(repr(identity(2.0, groups=3))) == identity(scale=2.0, groups=3)
     assert Affine(3, w_init=orthogonal(2.0)) == Affine(3, w_init=orthogonal(2.0)) != Affine(3)
+
+
+@initializer
+def alternating(key, shape, dtype, *, size):
+    return (size * (-1.0) ** jnp.arange(math.prod(shape))).reshape(shape).astype(dtype)
+
+
+def plain(key, shape, dtype):
+    return jnp.ones(shape, dtype)
+
+
+@pytest.mark.parametrize("value", [he_normal(), identity(2.0, groups=3), alternating(size=0.5), Initializer(plain)])
+def test_initializers_come_back_from_a_pickle(value):
+    again = pickle.loads(pickle.dumps(value))
+    assert again == value == copy.deepcopy(value)
+    np.testing.assert_array_equal(again(KEY, (4, 12)), value(KEY, (4, 12)))
 
 
 def test_an_initializer_of_ones_own_may_use_the_fans():

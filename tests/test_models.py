@@ -1,5 +1,7 @@
 """Architectures: shapes and numbers of parameters as in the papers, and gradients of whole networks."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,6 +92,12 @@ def test_networks_run_where_jax_is_set_to_be_strict(row):
 
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.debug_key_reuse(True):
         jax.eval_shape(gradient, KEY, inputs)
+
+
+@pytest.mark.parametrize("row", params_of(SMALL))
+def test_comes_back_from_a_pickle(row):
+    """Which is how another process gets a network."""
+    assert pickle.loads(pickle.dumps(row.net)) == row.net
 
 
 @pytest.mark.parametrize("row", params_of(REFUSED))

@@ -38,6 +38,8 @@ class Initializer:
         ((4, 4, 128, 64), 1.0)
     """
 
+    _maker: "Callable[..., Initializer] | None" = None  # what `initializer` made of the function that draws
+
     def __init__(self, draw: Callable[..., jax.Array], **options: Any):
         self._draw = draw
         self._options = options
@@ -57,6 +59,11 @@ class Initializer:
 
     def __hash__(self) -> int:
         return hash((self._draw, tuple(self._options.items())))
+
+    def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
+        # A pickle has functions by their names, and under the name of the one that draws is the one that makes this.
+        maker = functools.partial(Initializer, self._draw) if self._maker is None else self._maker
+        return functools.partial(maker, **self._options), ()
 
     def __repr__(self) -> str:
         return f"{self._draw.__name__}({', '.join(f'{name}={value!r}' for name, value in self._options.items())})"
@@ -86,7 +93,9 @@ def initializer(draw: Callable[..., jax.Array]) -> Callable[..., Initializer]:
     def with_options(*args: Any, **kwargs: Any) -> Initializer:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return Initializer(draw, **bound.arguments)
+        made = Initializer(draw, **bound.arguments)
+        made._maker = with_options
+        return made
 
     with_options.__signature__ = signature  # type: ignore[attr-defined]
     return with_options
