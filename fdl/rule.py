@@ -30,7 +30,6 @@ parts can be differentiated again, in either mode, and second derivatives need n
 """
 
 import contextlib
-import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -78,6 +77,7 @@ class Rule(Generic[P, R]):
     """A function with its own backward pass; made by `rule`, completed by its decorators."""
 
     __name__: str
+    __qualname__: str
 
     def __init__(self, reference: Callable[P, R], static: Iterable[str] = ()):
         functools.update_wrapper(self, reference)
@@ -121,7 +121,8 @@ class Rule(Generic[P, R]):
 
     def replace(self, **parts: Callable[..., Any]) -> "Rule[P, R]":
         """The same rule with another forward, backward or validate part."""
-        other = copy.copy(self)
+        other: Rule[P, R] = object.__new__(type(self))
+        vars(other).update(vars(self))
         other._parts = self._parts | parts
         other._as_it_is = other
         return other
@@ -178,6 +179,10 @@ class Rule(Generic[P, R]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # Binding like a function makes it one to help(), doctest and the documentation as well.
         return self if instance is None else functools.partial(self, instance)
+
+    def __reduce__(self) -> str:
+        # As a function is: a copy is the rule itself, which equal layers have to share, and a pickle has its name.
+        return self.__qualname__
 
     def __repr__(self) -> str:
         return f"<rule {self.__name__}{self._signature}>"

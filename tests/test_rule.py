@@ -1,5 +1,8 @@
 """What a rule is, beyond its gradient: the parts, the switch to autodiff, the errors."""
 
+import copy
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -331,3 +334,9 @@ def test_numbers_in_lists_are_not_taken_for_arrays(values):
 def test_a_choice_that_cannot_be_part_of_what_is_compiled_is_refused():
     with pytest.raises(fdl.InputError, match="fixed Python value"):
         wrong_power(2.0, power=([2],))
+
+
+def test_a_copy_and_a_pickle_of_a_rule_are_the_rule():
+    assert copy.deepcopy(relu) is copy.copy(relu) is pickle.loads(pickle.dumps(relu)) is relu
+    with pytest.raises(pickle.PicklingError, match="not the same object"):
+        pickle.dumps(relu.replace(backward=lambda off, dy: (dy,)))
