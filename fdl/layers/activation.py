@@ -26,7 +26,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Tree
-from fdl.layers.checks import check_feature_scale, check_floats, is_number
+from fdl.layers.checks import check_feature_scale, check_floats, check_ordered, is_number
 from fdl.layers.rule_layer import RuleLayer, learned_scalar
 from fdl.layers.sides import left
 from fdl.rule import rule, wide
@@ -42,6 +42,9 @@ def relu(x: jax.Array) -> jax.Array:
     Returns:
         y, of the same shape and dtype. NaN stays NaN.
 
+    Raises:
+        InputError: for complex numbers.
+
     Remembers:
         whether each element was off, as a boolean of the shape of x.
 
@@ -52,6 +55,11 @@ def relu(x: jax.Array) -> jax.Array:
         ([0.0, 0.0, 2.0], [0.0, 0.0, 1.0])
     """
     return jnp.where(x <= 0, 0, x)
+
+
+@relu.validate
+def _(x):
+    check_ordered("relu", x)
 
 
 @relu.forward

@@ -30,6 +30,23 @@ def check_floats(who: str, x: Any) -> None:
         raise InputError(f"{who} expects floats, got {dtype}: convert them with x.astype(jnp.float32)")
 
 
+def check_ordered(who: str, *arrays: Any) -> None:
+    """Refuses complex numbers, of which none is the larger; JAX compares them by their real parts first.
+
+    Raises:
+        InputError: when an array is complex.
+
+    Example:
+        >>> check_ordered("relu", jnp.ones(3, complex))
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: relu expects real numbers, got complex64: complex ones have no order
+    """
+    dtype = jnp.result_type(*arrays)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise InputError(f"{who} expects real numbers, got {dtype}: complex ones have no order")
+
+
 def check_product(who: str, x: Any, w: Any) -> None:
     """Refuses a product of integers, to whose type a bias would be rounded; either may be integers.
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from fdl.counts import check_count
 from fdl.errors import InputError
+from fdl.layers.checks import check_ordered
 from fdl.layers.rule_layer import RuleLayer
 from fdl.rule import rule
 
@@ -37,7 +38,7 @@ def maxout(x: jax.Array, pieces: int) -> jax.Array:
         y: [..., features], in the dtype of x. A NaN among the pieces wins.
 
     Raises:
-        InputError: when pieces does not divide the last axis.
+        InputError: when pieces does not divide the last axis, and for complex numbers.
 
     Remembers:
         which piece won, as the smallest unsigned integer that holds it, of the shape of y.
@@ -58,6 +59,7 @@ def maxout(x: jax.Array, pieces: int) -> jax.Array:
 @maxout.validate
 def _(x, pieces):
     check_count("maxout", "pieces", pieces)
+    check_ordered("maxout", x)
     shape = jnp.shape(x)
     if not shape or shape[-1] % pieces:
         raise InputError(f"maxout expects x of shape [..., features * {pieces}], got {list(shape)}")

@@ -26,7 +26,7 @@ from fdl.layer import Layer, Tree
 from fdl.layers.activation import relu
 from fdl.layers.affine import Affine, affine
 from fdl.layers.batch_norm import BatchNorm, batch_norm, batch_norm_inference
-from fdl.layers.checks import check_names, weights_of
+from fdl.layers.checks import check_names, check_ordered, weights_of
 from fdl.rule import rule
 
 
@@ -43,7 +43,7 @@ def affine_relu(x: jax.Array, w: jax.Array, b: jax.Array | None = None) -> jax.A
         y: [..., out].
 
     Raises:
-        InputError: when the shapes do not fit together.
+        InputError: when the shapes do not fit together, and for complex numbers.
 
     Remembers:
         x and w, which exist anyway, and y, which is the output.
@@ -59,6 +59,7 @@ def affine_relu(x: jax.Array, w: jax.Array, b: jax.Array | None = None) -> jax.A
 @affine_relu.validate
 def _(x, w, b):
     affine.part("validate")(x, w, b)
+    check_ordered("affine_relu", x, w)
 
 
 @affine_relu.forward

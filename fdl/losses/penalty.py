@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.errors import InputError
 from fdl.rule import rule, wide
 
 
@@ -26,6 +27,9 @@ def l1(params: Any) -> jax.Array:
 
     Returns:
         A scalar, in float32 or wider.
+
+    Raises:
+        InputError: for complex parameters.
 
     Remembers:
         the parameters, which exist anyway.
@@ -40,6 +44,11 @@ def l1(params: Any) -> jax.Array:
     """
     sizes = [jnp.sum(w * jnp.sign(w), dtype=wide(w)) for w in jax.tree.leaves(params)]
     return jnp.asarray(sum(sizes, start=0.0))
+
+
+@l1.validate
+def _(params):
+    _check_real("l1", params)
 
 
 @l1.forward
@@ -64,6 +73,9 @@ def l2(params: Any) -> jax.Array:
     Returns:
         A scalar, in float32 or wider.
 
+    Raises:
+        InputError: for complex parameters.
+
     Remembers:
         the parameters, which exist anyway.
 
@@ -77,6 +89,11 @@ def l2(params: Any) -> jax.Array:
     return jnp.asarray(sum(squares, start=0.0))
 
 
+@l2.validate
+def _(params):
+    _check_real("l2", params)
+
+
 @l2.forward
 def _(params):
     return l2.reference(params), params
@@ -86,3 +103,10 @@ def _(params):
 def _(params, dy):
     # y = sum w^2
     return (jax.tree.map(lambda w: w * (2 * dy), params),)
+
+
+def _check_real(who: str, params: Any) -> None:
+    """Refuses complex parameters, whose squares and signs are no sizes."""
+    for w in jax.tree.leaves(params):
+        if jnp.issubdtype(jnp.result_type(w), jnp.complexfloating):
+            raise InputError(f"{who} expects real parameters, got {jnp.result_type(w)}: pass real and imaginary parts")
