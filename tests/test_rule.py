@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 import fdl
-from fdl.layers import affine, attention, avg_pool, dropout, embedding, layer_norm, leaky_relu, relu
+from fdl.layers import (
+    MultiHeadAttention,
+    affine,
+    attention,
+    avg_pool,
+    dropout,
+    embedding,
+    layer_norm,
+    leaky_relu,
+    one_hot,
+    relu,
+)
 from fdl.losses import dice, l2, softmax_cross_entropy, squared_error
 
 
@@ -321,6 +332,15 @@ def test_numpy_and_python_numbers_are_arrays_in_both_modes(call):
 
 def test_a_choice_in_numpy_does_not_widen_what_it_meets():
     assert leaky_relu(jnp.ones(3, jnp.bfloat16), np.float64(0.1)).dtype == jnp.bfloat16
+
+
+def test_what_is_no_rule_broadcasts_under_strict_settings_too():
+    attend, x = MultiHeadAttention(2, causal=True), jnp.arange(12.0).reshape(1, 3, 4)
+    params, state = attend.init(jax.random.key(0), x)
+    stream = attend.begin_stream(params, state, 1, 3)
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        assert one_hot(jnp.array([0, 2, 1]), 3, dtype=jnp.bfloat16).sum() == 3
+        assert attend.apply(params, stream, x)[0].shape == x.shape
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0], (1, 2), [[1.0], [2.0]]])

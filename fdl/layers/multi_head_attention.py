@@ -213,6 +213,6 @@ class MultiHeadAttention(Layer):
         keys, values = (
             put_at(state[name], a.astype(state[name].dtype), start, axis=1) for name, a in (("keys", k), ("values", v))
         )
-        mask = jnp.arange(room) <= rows[:, None]
+        mask = jnp.arange(room)[None] <= rows[:, None]
         y = attention(q, keys, values, mask=mask, key=key, rate=rate)
         return jnp.where(end <= room, y, jnp.nan), {"keys": keys, "values": values, "position": end}

@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 
 from fdl.errors import InputError
 from fdl.ids import check_ids, slots
+from fdl.promotion import mixing
 
 
 def one_hot(
@@ -55,5 +56,6 @@ def one_hot(
         )
     check_ids("one_hot", ids, classes, where)
     slot = slots(ids, classes)[..., None]
-    vectors = jnp.where(slot == classes, jnp.nan, slot == jnp.arange(classes)).astype(dtype)
+    with mixing():
+        vectors = jnp.where(slot == classes, jnp.nan, slot == jnp.arange(classes)).astype(dtype)
     return vectors if where is None else jnp.where(jnp.asarray(where)[..., None], vectors, 0)
