@@ -193,6 +193,15 @@ def test_beam_search_that_keeps_everything_finds_the_best(stop, penalty):
         np.testing.assert_allclose([found.score[i], found.log_probability[i]], [score, total], rtol=1e-5)
 
 
+def test_tokens_are_found_under_jax_s_strict_settings():
+    model = gpt(7, 8, features=4, heads=2, depth=1)
+    params, state = model.init(KEY, jnp.zeros((1, 8), jnp.int32))
+    step, stream = stream_step(model, params), model.begin_stream(params, state, batch=1, length=8)
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        assert generate(step, stream, jnp.zeros(1, jnp.int32), 4)[0].shape == (1, 4)
+        assert beam_search(step, stream, jnp.array(0), 4, beams=2, stop=6)[0].shape == (2, 4)
+
+
 def test_no_tokens_are_found_where_none_are_asked_for():
     assert generate(step, jnp.zeros(3), jnp.zeros(3, int), 0)[0].shape == (3, 0)
     found = beam_search(step, jnp.zeros(()), 0, 0, beams=2)

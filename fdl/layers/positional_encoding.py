@@ -99,7 +99,7 @@ def _added(x: Any, table: jax.Array, state: Tree) -> tuple[Any, Tree]:
     rows = start + jnp.arange(x.shape[1])
     if not isinstance(end, jax.core.Tracer) and end > len(state["room"]):
         raise InputError(f"a stream of {len(state['room'])} positions began, and is given {int(end)}")
-    return x + embedding(rows, table[: len(state["room"])]).astype(x.dtype), state | {"position": end}
+    return x + embedding(rows, table[: len(state["room"])])[None].astype(x.dtype), state | {"position": end}
 
 
 def _check_sequence(who: str, x: Any) -> None:

@@ -92,7 +92,7 @@ def _beam_search(
             ended = has_ended(tokens, stop, position > 0)
             more = jnp.where(ended[:, None], jnp.where(jnp.arange(more.shape[-1]) == stop, 0.0, -jnp.inf), more)
         candidates = (total[:, None] + more).ravel()
-        longer = jnp.broadcast_to((lengths + ~ended)[:, None], more.shape).ravel()
+        longer = jnp.broadcast_to((lengths + (~ended).astype(lengths.dtype))[:, None], more.shape).ravel()
         _, best = jax.lax.top_k(candidates / _penalty(longer, length_penalty), beams)
         parents, tokens = best // more.shape[-1], (best % more.shape[-1]).astype(tokens.dtype)
         tokens = jnp.where(jnp.isnan(candidates[best]), jnp.asarray(NONE).astype(tokens.dtype), tokens)
