@@ -1,7 +1,22 @@
 """Lengths of vectors of any size: measured in a unit of their own, in which no square overflows or vanishes."""
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+TINY = float(np.finfo(np.float32).tiny)  # what is smaller, XLA takes for zero
+
+
+def is_positive(number: float) -> bool:
+    """Whether a number is positive and finite, in float32 and for XLA too.
+
+    Example:
+        >>> is_positive(1e-30), is_positive(1e-40), is_positive(0.0), is_positive(float("nan"))
+        (True, False, False, False)
+    """
+    return TINY <= float(np.float32(number)) < math.inf
 
 
 def unit_of(largest: jax.Array) -> jax.Array:

@@ -85,7 +85,7 @@ def test_integers_are_refused(name):
         (lambda: layers.swish(X, jnp.ones((3, 4))), r"beta as a scalar or of shape \[4\] .* got \[3, 4\]"),
         (lambda: layers.Prelu().init(KEY, jnp.ones(())), "got a scalar: use shared=True"),
         (lambda: layers.Prelu(64), "a slope between -1 and 1, got 64: the number of features is read off x"),
-        (lambda: layers.relu(1j * X), "relu expects real numbers, got complex64: complex ones have no order"),
+        (lambda: layers.relu(1j * X), "relu expects real numbers, got complex64: give it real and imaginary parts"),
         (lambda: layers.affine_relu(X, 1j * jnp.ones((4, 2)), None), "affine_relu expects real numbers"),
         (lambda: layers.maxout(1j * X, 2), "maxout expects real numbers"),
         (lambda: layers.elu(X, -1.0), "alpha of at least 0, got -1.0"),

@@ -260,8 +260,8 @@ def test_labels_may_be_constants_in_a_compiled_function():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: l1({"w": 1j * LOGITS}), "l1 expects real parameters, got complex64"),
-        (lambda: l2(1j * LOGITS), "l2 expects real parameters, got complex64"),
+        (lambda: l1({"w": 1j * LOGITS}), "l1 expects real numbers, got complex64"),
+        (lambda: l2(1j * LOGITS), "l2 expects real numbers, got complex64"),
         (lambda: squared_error(LOGITS, jnp.ones(2)), r"targets of the shape \[2, 3\] of predictions, got \[2\]"),
         (lambda: squared_error(LOGITS, IDS[:, None] + LOGITS.astype(int)), "targets as floats, got int32"),
         (lambda: absolute_error(LOGITS, jnp.ones((3, 2))), r"absolute_error expects targets .* got \[3, 2\]"),

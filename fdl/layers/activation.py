@@ -26,7 +26,7 @@ import jax.numpy as jnp
 
 from fdl.errors import InputError
 from fdl.layer import Tree
-from fdl.layers.checks import check_feature_scale, check_floats, check_ordered, is_number
+from fdl.layers.checks import check_feature_scale, check_floats, check_real, is_number
 from fdl.layers.rule_layer import RuleLayer, learned_scalar
 from fdl.layers.sides import left
 from fdl.rule import rule, wide
@@ -59,7 +59,7 @@ def relu(x: jax.Array) -> jax.Array:
 
 @relu.validate
 def _(x):
-    check_ordered("relu", x)
+    check_real("relu", x)
 
 
 @relu.forward

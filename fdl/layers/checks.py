@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.errors import InputError
 from fdl.layer import Layer
+from fdl.lengths import is_positive
 
 
 def check_floats(who: str, x: Any) -> None:
@@ -30,21 +30,21 @@ def check_floats(who: str, x: Any) -> None:
         raise InputError(f"{who} expects floats, got {dtype}: convert them with x.astype(jnp.float32)")
 
 
-def check_ordered(who: str, *arrays: Any) -> None:
-    """Refuses complex numbers, of which none is the larger; JAX compares them by their real parts first.
+def check_real(who: str, *arrays: Any) -> None:
+    """Refuses complex numbers: none is the larger (JAX compares real parts first), and squares are no sizes.
 
     Raises:
         InputError: when an array is complex.
 
     Example:
-        >>> check_ordered("relu", jnp.ones(3, complex))
+        >>> check_real("relu", jnp.ones(3, complex))
         Traceback (most recent call last):
             ...
-        fdl.errors.InputError: relu expects real numbers, got complex64: complex ones have no order
+        fdl.errors.InputError: relu expects real numbers, got complex64: give it real and imaginary parts
     """
-    dtype = jnp.result_type(*arrays)
-    if jnp.issubdtype(dtype, jnp.complexfloating):
-        raise InputError(f"{who} expects real numbers, got {dtype}: complex ones have no order")
+    for dtype in map(jnp.result_type, arrays):
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            raise InputError(f"{who} expects real numbers, got {dtype}: give it real and imaginary parts")
 
 
 def check_product(who: str, x: Any, w: Any) -> None:
@@ -179,7 +179,7 @@ def check_eps(who: str, eps: float) -> None:
     """
     if not (is_number(eps) and 0 < eps < 1):
         raise InputError(f"{who} needs an eps between 0 and 1, got {eps!r}: the number of features is read off x")
-    if np.float32(eps) < np.finfo(np.float32).tiny:  # which XLA takes for zero
+    if not is_positive(eps):
         raise InputError(f"{who} needs an eps that is positive in float32 as well, got {eps!r}: 1e-12 is, and small")
 
 

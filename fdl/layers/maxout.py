@@ -21,7 +21,7 @@ import numpy as np
 
 from fdl.counts import check_count
 from fdl.errors import InputError
-from fdl.layers.checks import check_ordered
+from fdl.layers.checks import check_real
 from fdl.layers.rule_layer import RuleLayer
 from fdl.rule import rule
 
@@ -59,7 +59,7 @@ def maxout(x: jax.Array, pieces: int) -> jax.Array:
 @maxout.validate
 def _(x, pieces):
     check_count("maxout", "pieces", pieces)
-    check_ordered("maxout", x)
+    check_real("maxout", x)
     shape = jnp.shape(x)
     if not shape or shape[-1] % pieces:
         raise InputError(f"maxout expects x of shape [..., features * {pieces}], got {list(shape)}")

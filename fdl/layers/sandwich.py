@@ -26,7 +26,7 @@ from fdl.layer import Layer, Tree
 from fdl.layers.activation import relu
 from fdl.layers.affine import Affine, affine
 from fdl.layers.batch_norm import BatchNorm, batch_norm, batch_norm_inference
-from fdl.layers.checks import check_names, check_ordered, weights_of
+from fdl.layers.checks import check_names, check_real, weights_of
 from fdl.rule import rule
 
 
@@ -59,7 +59,7 @@ def affine_relu(x: jax.Array, w: jax.Array, b: jax.Array | None = None) -> jax.A
 @affine_relu.validate
 def _(x, w, b):
     affine.part("validate")(x, w, b)
-    check_ordered("affine_relu", x, w)
+    check_real("affine_relu", x, w)
 
 
 @affine_relu.forward

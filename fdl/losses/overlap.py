@@ -24,9 +24,9 @@ image segmentation" (2016).
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fdl.errors import InputError
+from fdl.lengths import is_positive
 from fdl.losses.arguments import check_alike, check_where, widened
 from fdl.rule import rule
 
@@ -78,7 +78,7 @@ def _(probabilities, targets, *, smooth, where):
         raise InputError(f"dice expects probabilities of shape [N, *spatial, C], got {list(shape)}")
     check_alike("dice", probabilities=probabilities, targets=targets)
     check_where("dice", where, shape[:-1])
-    if not np.float32(smooth) >= np.finfo(np.float32).tiny:  # what is smaller, XLA takes for zero
+    if not is_positive(smooth):
         raise InputError(
             f"dice needs smooth > 0, in float32 too, got {smooth}: an empty image would divide zero by zero"
         )

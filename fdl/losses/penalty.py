@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.errors import InputError
+from fdl.layers.checks import check_real
 from fdl.rule import rule, wide
 
 
@@ -48,7 +48,7 @@ def l1(params: Any) -> jax.Array:
 
 @l1.validate
 def _(params):
-    _check_real("l1", params)
+    check_real("l1", *jax.tree.leaves(params))
 
 
 @l1.forward
@@ -91,7 +91,7 @@ def l2(params: Any) -> jax.Array:
 
 @l2.validate
 def _(params):
-    _check_real("l2", params)
+    check_real("l2", *jax.tree.leaves(params))
 
 
 @l2.forward
@@ -103,10 +103,3 @@ def _(params):
 def _(params, dy):
     # y = sum w^2
     return (jax.tree.map(lambda w: w * (2 * dy), params),)
-
-
-def _check_real(who: str, params: Any) -> None:
-    """Refuses complex parameters, whose squares and signs are no sizes."""
-    for w in jax.tree.leaves(params):
-        if jnp.issubdtype(jnp.result_type(w), jnp.complexfloating):
-            raise InputError(f"{who} expects real parameters, got {jnp.result_type(w)}: pass real and imaginary parts")

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.errors import InputError
+from fdl.lengths import is_positive
 from fdl.paths import path_of
 
 Schedule = Callable[[Any], Any]
@@ -30,10 +31,7 @@ class Range(NamedTuple):
 
 
 NOT_NEGATIVE = Range("a finite {} that is not negative", lambda value: 0 <= value < math.inf)
-TINY = float(np.finfo(np.float32).tiny)  # what is smaller, XLA takes for zero
-POSITIVE = Range(
-    "a finite {} that is positive, also in float32", lambda value: TINY <= float(np.float32(value)) < math.inf
-)
+POSITIVE = Range("a finite {} that is positive, also in float32", is_positive)
 SHARE = Range("{} between 0 and 1", lambda value: 0 < value < 1)
 DECAY = Range("{} in [0, 1)", lambda value: 0 <= value < 1)
 

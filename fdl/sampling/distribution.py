@@ -77,8 +77,7 @@ def top_p(logits: jax.Array, p: float) -> jax.Array:
         >>> top_p(jnp.log(jnp.array([0.5, 0.1, 0.4])), 0.8).round(1).tolist()
         [-0.7, -inf, -0.9]
     """
-    if not isinstance(p, jax.core.Tracer) and not 0 < p <= 1:
-        raise InputError(f"top_p needs a p in (0, 1], got {p}")
+    _check_share("top_p", p)
     worst_first, rank = jnp.sort(logits, axis=-1).astype(wide(logits)), _rank(logits)
     no_better = jnp.cumsum(jax.nn.softmax(worst_first, axis=-1), axis=-1)  # 1 - what the better ones have together
     keep = jnp.take_along_axis(no_better > 1 - p, logits.shape[-1] - 1 - rank, -1)
@@ -101,11 +100,15 @@ def min_p(logits: jax.Array, p: float) -> jax.Array:
         >>> min_p(jnp.log(jnp.array([0.5, 0.1, 0.4])), 0.3).round(1).tolist()
         [-0.7, -inf, -0.9]
     """
-    if not isinstance(p, jax.core.Tracer) and not 0 < p <= 1:
-        raise InputError(f"min_p needs a p in (0, 1], got {p}")
+    _check_share("min_p", p)
     wide_logits = logits.astype(wide(logits))
     keep = wide_logits >= wide_logits.max(-1, keepdims=True) + jnp.log(p)
     return jnp.where(keep, logits, -jnp.inf)
+
+
+def _check_share(who: str, p: float) -> None:
+    if not isinstance(p, jax.core.Tracer) and not 0 < p <= 1:
+        raise InputError(f"{who} needs a p in (0, 1], got {p}")
 
 
 def _rank(logits: jax.Array) -> jax.Array:
