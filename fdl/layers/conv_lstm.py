@@ -108,6 +108,10 @@ def _convolve(x, w):
     return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
+def _in_steps(x, w, steps):
+    return lambda x: _convolve(x, w)
+
+
 def _turned(w):
     return jnp.flip(w, range(w.ndim - 2)).swapaxes(-1, -2)
 
@@ -144,7 +148,7 @@ def _convolution(x, w, padding):
     return jax.lax.conv_general_dilated(x, w, ones, padding, dimension_numbers=axes, preferred_element_type=wide(x, w))
 
 
-CELL = lstm_cell._replace(product=Product(_convolve, _turned, _to_input, _to_weight))
+CELL = lstm_cell._replace(product=Product(_convolve, _in_steps, _turned, _to_input, _to_weight))
 
 
 class ConvLSTM(LSTM):

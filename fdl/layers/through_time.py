@@ -15,7 +15,8 @@ and everything else is a sum over steps, which needs no order:
     dwx = sum x_t^T da_t        dwh = sum h_{t-1}^T dq_t        db = sum da_t        dx_t = da_t wx^T
 
 So the loop carries the states and their gradients, and contains the one product that depends on the step before.
-The products on the right, and x wx, are taken over many steps at once, which is faster per number.
+The products on the right, and x wx, are taken over many steps at once, which is faster per number. Those in the loop
+have as many rows as there are examples, mostly fewer than features, and are then taken as (wh^T h^T)^T and (wh dq^T)^T.
 
 Over all steps at once they need a and da for the whole sequence. But a_t is not needed any more once there are the
 gates of its step, nor are these once there is da_t, and all three have one shape: each is written where the last one
@@ -53,12 +54,14 @@ from fdl.rule import wide
 from fdl.slices import put_at, slice_at
 
 Parts = tuple[Any, ...]
+STEPS_THAT_TURN = 32  # from how many steps on a weight is turned once for all of them
 
 
 class Product(NamedTuple):
     """A product y = x w, where x may have any leading axes, and what its backward pass is made of."""
 
     of: Callable[[Any, Any], Any]  # x, w -> y
+    in_steps: Callable[[Any, Any, int], Callable[[Any], Any]]  # x, w, how many steps -> (x -> y) of one of them
     turned: Callable[[Any], Any]  # w -> the w of the way back
     to_input: Callable[[Any, Any], Any]  # dy, turned w -> dx
     to_weight: Callable[[Any, Any, Any], Any]  # x, dy, w -> dw
@@ -125,9 +128,10 @@ def forward(
     number, keeps_gates = _number_of_parts(states[0], b), remember == "gates"
     size = xs.shape[1] if keeps_gates and block is None else block_size(xs, block)
     x, valid = in_blocks(xs, lengths, size)
+    of_state = cell.product.in_steps(states[0], wh, len(x) * size)
 
     def gates_of(a: Any, states: Any) -> Any:
-        return cell.gates(a + b, cell.product.of(states[0], wh))  # b joins here, which spares a pass over the block
+        return cell.gates(a + b, of_state(states[0]))  # b joins here, which spares a pass over the block
 
     def over_block(carry: Any, inputs: Any) -> Any:
         states, every = carry
@@ -350,17 +354,34 @@ def matmul(x: Any, w: Any) -> Any:
     return jnp.matmul(x, w, preferred_element_type=wide(x, w))
 
 
+def _in_steps(x: Any, w: Any, steps: int) -> Callable[[Any], Any]:
+    """x -> x w; as (w^T x^T)^T if there are so many steps that it pays to turn w before them."""
+    if steps < STEPS_THAT_TURN or not _is_smaller(x, len(w)):
+        return lambda x: matmul(x, w)
+    turned = jax.lax.optimization_barrier(w.T)
+    return lambda x: _turned_matmul(x, turned)
+
+
 def _to_input(dy: Any, w: Any) -> Any:
-    """dx = dy w^T; if dy has fewer rows than dx has features, as (w dy^T)^T.
+    """dx = dy w^T."""
+    dy = dy.astype(w.dtype)
+    return _turned_matmul(dy, w) if _is_smaller(dy, len(w)) else matmul(dy, w.T)
+
+
+def _turned_matmul(x: Any, w: Any) -> Any:
+    """x w^T as (w x^T)^T.
 
     XLA's products on a CPU begin by copying their second factor, so it should be the smaller one. Without the
-    barrier XLA would write the second form as the first.
+    barrier XLA would write this as x w^T.
     """
-    dy, rows = dy.astype(w.dtype), math.prod(dy.shape[:-1])
-    if not isinstance(rows, int) or rows >= len(w):
-        return matmul(dy, w.T)
-    dx = jax.lax.dot_general(w, dy, (((1,), (dy.ndim - 1,)), ((), ())), preferred_element_type=wide(dy, w))
-    return jnp.moveaxis(jax.lax.optimization_barrier(dx), 0, -1)
+    y = jax.lax.dot_general(w, x, (((1,), (x.ndim - 1,)), ((), ())), preferred_element_type=wide(x, w))
+    return jnp.moveaxis(jax.lax.optimization_barrier(y), 0, -1)
+
+
+def _is_smaller(x: Any, features: int) -> bool:
+    """Whether x has fewer rows than there are features."""
+    rows = math.prod(x.shape[:-1])
+    return isinstance(rows, int) and rows < features
 
 
 def _to_weight(x: Any, dy: Any, w: Any) -> Any:
@@ -369,4 +390,4 @@ def _to_weight(x: Any, dy: Any, w: Any) -> Any:
 
 
 # y = x w: dx = dy w^T, for which w does not have to be turned first, and dw = x^T dy
-DENSE = Product(of=matmul, turned=lambda w: w, to_input=_to_input, to_weight=_to_weight)
+DENSE = Product(of=matmul, in_steps=_in_steps, turned=lambda w: w, to_input=_to_input, to_weight=_to_weight)

@@ -131,6 +131,8 @@ CASES = [
     case("lengths", rnn, rnn_formula, arguments(3, 2, 2, gates=1, lengths=True), "5,3,2", block=2),
     case("relu", rnn, rnn_formula, arguments(4, 2, 3, gates=1), "5,4,3", block=2, activation="relu"),
     Case("kink", rnn, at_kink, rnn_formula, {"activation": "relu"}, remembers=("float32[5,2,1]",), smooth=False),
+    # So many steps, with fewer rows than features, that wh is turned once for all of them.
+    case("many steps", rnn, rnn_formula, arguments(32, 1, 6, gates=1), "5,32,6"),
     case("one step", rnn, rnn_formula, arguments(1, 5, 3, gates=1), "5,1,3"),
     case(
         *("lengths", lstm, lstm_formula, arguments(3, 2, 2, **CELL, lengths=True)),
