@@ -18,6 +18,9 @@ class Repeat(Copies):
     takes as long for a hundred layers as for one. The output of each is the first input of the next; further inputs
     (a mask, an encoder's output) are the same for all. With a random key each layer draws for itself.
 
+    What is stacked has to be copied: on a CPU, ``Serial(*[layer] * n)`` takes some 5 % less time for a few layers, and
+    more memory.
+
     Args:
         layer: what is repeated; its output has the shape and dtype of its first input.
         n: how often, at least 1.
