@@ -165,6 +165,23 @@ def test_what_is_left_of_an_interrupted_search():
     assert results.untried(configs) == [configs[0], *configs[2:]]
 
 
+def test_numbers_of_numpy_are_known_again_in_a_file(tmp_path):
+    space = {
+        "rate": LogUniform(np.float32(0.25), np.float64(4)),
+        "width": Integers(np.int64(1), 64),
+        "decay": Choice(*np.logspace(-4, -2, 3)),
+    }
+    configs = [{"rate": rate, "width": np.int32(8), "decay": np.float64(1e-3)} for rate in np.linspace(0.5, 1, 3)]
+    results = Results(space)
+    for one in configs[:2]:
+        results = results.add(one, {"validation_loss": 1.0})
+    results.save(tmp_path / "search.jsonl")
+    again = Results.load(tmp_path / "search.jsonl")
+    assert again.untried(configs) == results.untried(configs) == configs[2:]
+    assert again.space == space
+    assert len(again.add(configs[2], {"validation_loss": 0.5}).untried(configs)) == 0
+
+
 def test_a_run_counts_by_its_last_record():
     done = Fitted(None, ({"epoch": 1, "validation_loss": 2.0}, {"epoch": 2, "validation_loss": 1.0}))
     broken = Fitted(None, ({"epoch": 1, "loss": 9.0},), stopped="the loss is 9, more than 3 times ...")

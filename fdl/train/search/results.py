@@ -14,7 +14,18 @@ from fdl.train.fit import Fitted
 from fdl.train.json_lines import number_of, plain, read_lines, write_lines
 from fdl.train.progress import number
 from fdl.train.search.figure import save_figure
-from fdl.train.search.space import Choice, Config, Integers, LogIntegers, LogUniform, Range, Space, Uniform, check_space
+from fdl.train.search.space import (
+    Choice,
+    Config,
+    Integers,
+    LogIntegers,
+    LogUniform,
+    Range,
+    Space,
+    Uniform,
+    check_space,
+    own,
+)
 
 _KINDS = {kind.__name__: kind for kind in (Choice, Integers, LogIntegers, LogUniform, Uniform)}
 _ROWS = 20  # what is printed
@@ -88,7 +99,7 @@ class Results:
         if not isinstance(outcome, Mapping):
             raise InputError(f"an outcome is a dict of metrics by name, or what fit returned, got {outcome!r}")
         metrics = {name: value if isinstance(value, int) else float(value) for name, value in outcome.items()}
-        return dataclasses.replace(self, trials=(*self.trials, Trial(dict(config), metrics, budget)))
+        return dataclasses.replace(self, trials=(*self.trials, Trial(_own(config), metrics, budget)))
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -229,7 +240,11 @@ class Results:
 
 
 def _identity(config: Config) -> str:
-    return repr(sorted(config.items()))
+    return repr(sorted(_own(config).items()))
+
+
+def _own(config: Config) -> Config:
+    return {name: own(value) for name, value in config.items()}
 
 
 def _written(value: Any) -> str:

@@ -34,6 +34,8 @@ class Range:
     is_whole: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "low", own(self.low))
+        object.__setattr__(self, "high", own(self.high))
         who, ends = type(self).__name__, (self.low, self.high)
         if not all(_is_number(end) and math.isfinite(end) for end in ends) or not self.low < self.high:
             raise InputError(f"{who} needs two finite numbers, the lower one first, got {self.low!r} and {self.high!r}")
@@ -152,6 +154,7 @@ class Choice:
     """
 
     def __init__(self, *options: Any):
+        options = tuple(map(own, options))
         odd = [option for option in options if not (option is None or isinstance(option, str | bool | int | float))]
         if odd:
             raise InputError(
@@ -173,6 +176,7 @@ class Choice:
 
     def place(self, value: Any) -> float:
         """Where an option is in their order, from 0 to 1."""
+        value = own(value)
         for i, option in enumerate(self.options):
             if type(option) is type(value) and option == value:
                 return i / (len(self.options) - 1) if len(self.options) > 1 else 0.5
@@ -228,6 +232,16 @@ def _meant(values: Any) -> str:
     if len(values) == 2 and all(map(_is_number, values)):
         return f"Uniform({options}) or LogUniform({options}) for what lies between, Choice({options}) for one of them"
     return f"Choice({options}) for one of them"
+
+
+def own(value: Any) -> Any:
+    """Python's own number in the place of NumPy's, as a file gives it back: an interrupted search then knows it again.
+
+    Example:
+        >>> own(np.float64(0.1)), own(np.int64(64)), own("adam")
+        (0.1, 64, 'adam')
+    """
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _is_number(value: Any) -> bool:
