@@ -378,6 +378,15 @@ def test_confusion_counts(masked):
         np.testing.assert_allclose(mean_iou(ours), np.nanmean(hits / (counts.sum(0) + counts.sum(1) - hits)), rtol=1e-6)
 
 
+def test_counts_may_be_more_than_int32_adds_up():
+    counts = np.array([[2_000_000_000, 1_000_000_000], [10, 30]])  # the pixels of a city's streets
+    hits = counts.diagonal()
+    for ours in (jnp.asarray(counts, jnp.int32), counts, 4 * counts):
+        np.testing.assert_allclose(recall(ours), hits / counts.sum(1), rtol=1e-6)
+        np.testing.assert_allclose(precision(ours), hits / counts.sum(0), rtol=1e-6)
+        np.testing.assert_allclose(mean_iou(ours), np.mean(hits / (counts.sum(0) + counts.sum(1) - hits)), rtol=1e-6)
+
+
 def test_a_label_that_does_not_exist_is_not_counted():
     assert int(confusion_matrix(LOGITS, np.full_like(LABELS, -1)).sum()) == 0
 

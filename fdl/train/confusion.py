@@ -1,7 +1,8 @@
 """Metrics that are no means over examples, from the counts of what was taken for what.
 
 The confusion matrix counts, over all examples of a data set, c_ij = how many of class i were said to be j. It is a sum,
-so the counts of batches add up, and with the diagonal c_ii as the hits,
+so the counts of batches add up (in NumPy's int64, where they may pass 2^31, as pixels do), and with the diagonal c_ii as
+the hits,
 
     precision_j = c_jj / sum_i c_ij                 of what was said to be j, how much was
     recall_i    = c_ii / sum_j c_ij                 of what was i, how much was found
@@ -56,7 +57,8 @@ def precision(confusion: jax.Array) -> jax.Array:
         >>> precision(jnp.array([[3, 1], [2, 4]])).round(2).tolist()
         [0.6, 0.8]
     """
-    return jnp.diagonal(confusion) / jnp.sum(confusion, axis=0)
+    counts = _as_floats(confusion)
+    return jnp.diagonal(counts) / jnp.sum(counts, axis=0)
 
 
 def recall(confusion: jax.Array) -> jax.Array:
@@ -66,7 +68,8 @@ def recall(confusion: jax.Array) -> jax.Array:
         >>> recall(jnp.array([[3, 1], [2, 4]])).round(2).tolist()
         [0.75, 0.67]
     """
-    return jnp.diagonal(confusion) / jnp.sum(confusion, axis=1)
+    counts = _as_floats(confusion)
+    return jnp.diagonal(counts) / jnp.sum(counts, axis=1)
 
 
 def iou(confusion: jax.Array) -> jax.Array:
@@ -76,8 +79,9 @@ def iou(confusion: jax.Array) -> jax.Array:
         >>> iou(jnp.array([[3, 1], [2, 4]])).round(2).tolist()
         [0.5, 0.57]
     """
-    hits = jnp.diagonal(confusion)
-    return hits / (jnp.sum(confusion, axis=0) + jnp.sum(confusion, axis=1) - hits)
+    counts = _as_floats(confusion)
+    hits = jnp.diagonal(counts)
+    return hits / (jnp.sum(counts, axis=0) + jnp.sum(counts, axis=1) - hits)
 
 
 def mean_iou(confusion: jax.Array) -> jax.Array:
@@ -88,3 +92,8 @@ def mean_iou(confusion: jax.Array) -> jax.Array:
         0.536
     """
     return jnp.nanmean(iou(confusion))
+
+
+def _as_floats(confusion: jax.Array) -> jax.Array:
+    """Counts that can be added up: a sum of int32 begins anew at 2^31, and so do NumPy's int64 when JAX takes them."""
+    return jnp.asarray(confusion, jnp.result_type(float))
