@@ -409,6 +409,15 @@ def test_logits_that_are_nan_are_no_hit_and_are_not_said_to_be_the_first_class()
     assert confusion_matrix(logits, labels).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
+def test_targets_that_are_nan_are_no_hit_and_no_class():
+    logits, labels = np.eye(3), np.array([0, 1, 2])
+    targets = np.where(labels[:, None] < 2, np.eye(3), np.nan)
+    targets[0] = np.nan
+    assert accuracy(logits, targets).tolist() == [0, 1, 0]
+    assert top_k_accuracy(logits, targets, 3).tolist() == [0, 1, 0]
+    assert binary_accuracy(np.array([-1.0, 1.0, -1.0]), np.array([np.nan, np.nan, 0.0])).tolist() == [0, 0, 1]
+
+
 def test_top_k():
     for k in (1, 2, 3):
         expected = [LABELS[i] in np.argsort(-LOGITS[i])[:k] for i in np.ndindex(LABELS.shape)]

@@ -20,7 +20,7 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Args:
         logits: [..., C]; of equal largest ones the first counts, and where one is NaN, none is the largest.
         labels: class ids, integers of shape [...], or distributions, floats of shape [..., C], as `fdl.augment.mixup`
-            makes them: the most likely class counts.
+            makes them: the most likely class counts, and none where one is NaN.
 
     Returns:
         Zeros and ones of shape [...], in float32.
@@ -42,9 +42,8 @@ def binary_accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
     """Whether a logit is on the side of its target, above zero for a target above a half: 1 where it is, 0 elsewhere.
 
     Args:
-        logits: of any shape, one for each question with two answers, as for `fdl.losses.sigmoid_cross_entropy`. NaN is
-            on neither side.
-        targets: of the same shape: 0 or 1, or a probability.
+        logits: of any shape, one for each question with two answers, as for `fdl.losses.sigmoid_cross_entropy`.
+        targets: of the same shape: 0 or 1, or a probability. NaN, there as here, is on neither side.
 
     Returns:
         Zeros and ones of the same shape, in float32.
@@ -62,7 +61,8 @@ def binary_accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
             f"binary_accuracy expects targets of the shape {list(jnp.shape(logits))} of the logits, "
             f"got {list(jnp.shape(targets))}"
         )
-    return (((logits > 0) == (targets > 0.5)) & ~jnp.isnan(logits)).astype(jnp.float32)
+    both_above, both_below = (logits > 0) & (targets > 0.5), (logits <= 0) & (targets <= 0.5)
+    return jnp.asarray(both_above | both_below, jnp.float32)
 
 
 def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Array:
@@ -200,7 +200,7 @@ def _class_ids(who: str, logits: Any, labels: Any) -> jax.Array:
     """The labels as class ids, which they are, or the most likely class of each distribution."""
     shape = jnp.shape(logits)
     if shape[-1:] != (1,) and getattr(labels, "shape", None) == shape and jnp.issubdtype(labels.dtype, jnp.floating):
-        return jnp.argmax(labels, axis=-1)
+        return jnp.where(any_is_nan(labels), -1, jnp.argmax(labels, axis=-1))
     check_class_ids(who, logits, labels)
     return labels
 
