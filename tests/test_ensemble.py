@@ -198,6 +198,9 @@ def test_a_wrong_label_is_seen_before_anything_is_compiled():
         (lambda: MemberBatches(X, [[0, 1]], 1.5, seed=0), "got 1.5"),
         (lambda: MemberBatches(X, [[0, 1]], 1, seed=-1), "seeds and epochs are integers >= 0"),
         (lambda: out_of_fold(Affine(1), {"w": X}, {}, X, [[0]]), r"each of \[50\] members did not see, got 1 lists"),
+        (lambda: out_of_fold(Affine(1), {}, {}, X, [[0], X[:, 0] > 0]), r"places, integers of shape \[n\], got bool"),
+        (lambda: out_of_fold(Affine(1), {}, {}, X, [[0.0]]), "places, integers of .* got float64"),
+        (lambda: out_of_fold(Affine(1), {}, {}, X, [[0, -1]]), "places from 0 to 49, got -1 to 0"),
     ],
 )
 def test_bad_input_is_refused(do, message):

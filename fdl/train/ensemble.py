@@ -190,7 +190,7 @@ def out_of_fold(
         example that all of them saw.
 
     Raises:
-        InputError: for another number of lists than members, and as `predict`.
+        InputError: for another number of lists than members, for what is no place in the inputs, and as `predict`.
 
     Example:
         >>> from fdl.layers import Affine
@@ -199,7 +199,7 @@ def out_of_fold(
         [1.0, 30.0, 5.0]
     """
     examples = count(inputs)
-    places = [np.asarray(places, np.intp) for places in held_out]
+    places = [_places(one, examples) for one in held_out]
     members = {leaf.shape[0] for leaf in jax.tree.leaves((params, state))}
     if members != {len(places)}:
         raise InputError(
@@ -222,6 +222,22 @@ def out_of_fold(
         return (sums / counts).astype(sums.dtype)
 
     return jax.tree.map(mean, said)
+
+
+def _places(held_out: Any, examples: int) -> np.ndarray:
+    """What a member did not see, as places: booleans, as numbers, would be the places 0 and 1."""
+    places = np.asarray(held_out)
+    if places.ndim != 1 or (len(places) and not np.issubdtype(places.dtype, np.integer)):
+        raise InputError(
+            f"out_of_fold needs what a member did not see as places, integers of shape [n], got {places.dtype} of shape "
+            f"{list(places.shape)}: np.flatnonzero(mask) makes them of booleans"
+        )
+    if len(places) and (places.min() < 0 or places.max() >= examples):
+        raise InputError(
+            f"out_of_fold has places from 0 to {examples - 1}, got {places.min()} to {places.max()}: held_out and the "
+            "inputs do not belong together"
+        )
+    return places.astype(np.intp)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
