@@ -230,6 +230,28 @@ def test_a_wrong_custom_vjp_is_found_by_differences(change):
     assert "Is there a jax.custom_vjp" in report.verdict
 
 
+def without_dy(residuals, dy):
+    return right(residuals, jnp.ones_like(dy))
+
+
+@pytest.mark.parametrize(
+    "square",
+    [lambda x: curve(without_dy)(x, x), wrong_custom_vjp(lambda dx: 2 * jnp.sign(dx) * jnp.sqrt(jnp.abs(dx / 2)))],
+    ids=["rule", "custom_vjp"],
+)
+def test_a_backward_part_that_does_not_multiply_by_dy_is_found_though_dy_is_one(square):
+    report = gradient_report(lambda x: jnp.sum(square(x)), np.ones(3))
+    assert not report.ok
+    assert report.verdict.startswith("WRONG: the gradient of f / 2 by x is not half of that of f: relative error ")
+
+
+def test_a_function_that_is_nan_all_around_is_not_compared_and_no_false_alarm():
+    report = gradient_report(lambda x: jnp.sum(jnp.log(x) + jnp.log(3e-8 - x)), np.full(3, 1e-8))
+    assert report.ok
+    assert report.rows[0].compared == 0
+    assert "JAX's own to 1e-08 and differences say nothing\nnote: differences of x" in report.verdict
+
+
 def test_a_wrong_forward_part_is_found():
     report = report_of(right, forward=lambda x, w: jnp.sin(x) * w + 1.01 * w**2)
     assert all(row.ok for row in report.rows)
@@ -339,6 +361,7 @@ def test_ints_keys_and_booleans_are_left_alone():
             "the gradient check needs samples as a whole number of at least 1, got 0",
         ),
         (lambda x: x, (1.0,), {"tolerance": 0.0}, "positive tolerances"),
+        (lambda x: x, (1.0,), {"seed": -1}, "seed as a whole number of at least 0, got -1"),
         (fdl.layers.Affine(3), (np.ones((2, 3)),), {}, r"got Affine\(3\): for a layer, lambda params, x"),
     ],
 )

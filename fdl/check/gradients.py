@@ -14,6 +14,9 @@ by the relative error
 
     |a - b| / max(|a| + |b|, floor)
 
+Beside these three, the gradient of L / 2 has to be half of that of L, or a backward part does something else with dL/dy
+than multiply by it, which does not show where dL/dy is one.
+
 The floor keeps rounding apart from mistakes. It is measured, so that L may be of any magnitude:
 
 - A gradient can be zero in mathematics and 1e-17 in arithmetic, as that of a bias in front of batch
@@ -85,7 +88,9 @@ def gradient_report(
     """Compares the gradient of f with JAX's own and with differences, and tells it as a table.
 
     Args:
-        f: a pure function that gives one number, such as the loss of a network.
+        f: a pure function that gives one number, such as the loss of a network. To check a rule alone, add up what it
+            gives with weights that differ, ``(weights * rule(x)).sum()``: in a plain sum all dL/dy are the same, and a
+            backward part that mixes them up gives the right gradient.
         args: where to differentiate: arrays and pytrees. Floats of any precision become float64 arrays;
             ints, booleans and random keys are left alone, and so are Python floats that are not
             differentiated. Arrays that f closes over keep their precision: pass those that are data.
@@ -121,6 +126,7 @@ def gradient_report(
         )
     if samples is not None:
         check_count("the gradient check", "samples", samples)
+    check_count("the gradient check", "seed", seed, least=0)
     if not (tolerance > 0 and differences_tolerance > 0):
         raise InputError(f"the gradient check needs positive tolerances, got {tolerance} and {differences_tolerance}")
     rng = np.random.default_rng(seed)
@@ -130,18 +136,25 @@ def gradient_report(
         own = measure.gradient(loss, w, "autodiff")
         rounding = measure.rounding(rules, own, parts)
         errors = measure.relative_error(rules.gradient, own.gradient, rounding, tolerance)
+        not_linear = measure.relative_error(rules.gradient, rules.by_half, rounding, tolerance)
         at = np.concatenate([measure.choose(errors, part.where, samples, rng) for part in parts])
         around = measure.values_around(loss, w, at)
         differences = measure.differences(around, rules.gradient[at], rounding[at], differences_tolerance)
         moved = measure.largest(around.above[:, -1] - around.value)
         value_error = float(measure.relative_error(rules.value, around.value, moved, tolerance))
     tolerances = tolerance, differences_tolerance
-    rows = [_row(part, rules.gradient, own.gradient, errors, differences, tolerances) for part in parts]
+    rows = [_row(part, rules.gradient, own.gradient, errors, not_linear, differences, tolerances) for part in parts]
     return GradientReport(tuple(rows), *tolerances, float(rules.value), around.value, value_error)
 
 
 def _row(
-    part: measure.Part, a: Any, b: Any, own_errors: Any, differences: measure.Differences, tolerances: Any
+    part: measure.Part,
+    a: Any,
+    b: Any,
+    own_errors: Any,
+    not_linear: Any,
+    differences: measure.Differences,
+    tolerances: Any,
 ) -> GradientRow:
     path, shape, where = part
     if where.start == where.stop:
@@ -151,6 +164,7 @@ def _row(
     worst_of_each = np.argmax(errors[0]), differences.at[mine][np.argmax(errors[1])] - where.start
     excess = [np.max(error) / tolerance for error, tolerance in zip(errors, tolerances, strict=True)]
     worst = int(worst_of_each[np.argmax(excess)])
+    linear_error = float(np.max(not_linear[where]))
     return GradientRow(
         path,
         shape,
@@ -161,5 +175,6 @@ def _row(
         rules=float(a[where][worst]),
         autodiff=float(b[where][worst]),
         differences=float(differences.values[np.searchsorted(differences.at, where.start + worst)]),
-        ok=max(excess) <= 1,
+        ok=max(excess) <= 1 and linear_error <= tolerances[0],
+        linear_error=linear_error,
     )

@@ -108,6 +108,7 @@ class Gradient(NamedTuple):
 
     value: np.ndarray
     gradient: np.ndarray  # [P]
+    by_half: np.ndarray  # twice the gradient of half the loss, [P]
     moved: np.ndarray  # by how much rounding was seen to move each element, [P]
 
 
@@ -126,7 +127,8 @@ def gradient(loss: Any, w: jax.Array, how: Literal["rules", "autodiff"]) -> Grad
 
     with differentiation(how):
         value, at_w = map(np.asarray, of_scaled(w, jnp.ones(())))
-        return Gradient(value, at_w, np.max([moved(k) for k in (1, 3, 5, 7)], axis=0))
+        by_half = 2 * np.asarray(of_scaled(w, jnp.asarray(0.5))[1])
+        return Gradient(value, at_w, by_half, np.max([moved(k) for k in (1, 3, 5, 7)], axis=0))
 
 
 def rounding(rules: Gradient, own: Gradient, parts: list[Part]) -> np.ndarray:
@@ -220,7 +222,8 @@ def differences(around: Around, gradient: np.ndarray, slack: np.ndarray, toleran
     size = np.max(np.abs(estimates), axis=1, initial=0, where=finite)
     usable = finite[:, 1:].all(axis=1) & (doubt <= np.maximum(5e-3 * size, 100 * rounding[:, -1]))
     errors = relative_error(gradient, nearest, slack + doubt + 10 * rounding[:, 0], tolerance)
-    return Differences(at, nearest, np.where(usable | np.isinf(errors), errors, 0), usable)
+    # Where f is NaN on both sides, as the logarithm of something smaller than the steps, it says nothing of a gradient.
+    return Differences(at, nearest, np.where(usable | ~np.isfinite(gradient), errors, 0), usable)
 
 
 def _at_no_step(slopes: np.ndarray) -> np.ndarray:

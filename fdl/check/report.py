@@ -8,7 +8,8 @@ from fdl.columns import aligned
 _NOTE = """\
 note: differences of {} contradict each other and were not used. Either f is at a kink, or it is all
       rounding: constant, or in float32 on its way (by a cast, or from float32 arrays that f closes over:
-      pass those as arguments too, and choose by argnums what to differentiate)"""
+      pass those as arguments too, and choose by argnums what to differentiate), or it changes within
+      the steps, of 1e-6 at least: numbers that are smaller need other units"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,8 @@ class GradientRow:
         compared: how many elements that were.
         index: of the worst element; None for an array that is empty.
         rules, autodiff, differences: the gradients in that element.
-        ok: whether both errors are within their tolerances.
+        ok: whether all errors are within their tolerances.
+        linear_error: the largest relative error of twice the gradient of f / 2 to the gradient of f.
     """
 
     path: str
@@ -36,6 +38,7 @@ class GradientRow:
     autodiff: float = 0.0
     differences: float = 0.0
     ok: bool = True
+    linear_error: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +80,10 @@ class GradientReport:
             lines.append(f"WRONG: f itself is {self.rules_value:.8g} by the forward parts of its rules{called}")
         if not lines:
             count = f"all {len(self.rows)} gradients agree" if len(self.rows) > 1 else "1 gradient agrees"
-            to = f"with JAX's own to {self.tolerance:g} and with differences to {self.differences_tolerance:g}"
-            lines.append(f"ok: {count} {to}")
+            to = f"and with differences to {self.differences_tolerance:g}"
+            if (rows := [row for row in self.rows if row.index is not None]) and not any(row.compared for row in rows):
+                to = "and differences say nothing"
+            lines.append(f"ok: {count} with JAX's own to {self.tolerance:g} {to}")
         if unclear := [row.path for row in self.rows if row.index is not None and not row.compared]:
             lines.append(_NOTE.format(", ".join(unclear)))
         return "\n".join(lines)
@@ -118,6 +123,11 @@ def _fault(row: GradientRow, report: GradientReport) -> str:
         return f"{values}: NaN and infinity are never right"
     if row.autodiff_error > report.tolerance:
         return f"{values}: relative error {row.autodiff_error:.1e} to JAX's own"
+    if row.differences_error <= report.differences_tolerance:
+        return (
+            f"the gradient of f / 2 by {row.path} is not half of that of f: relative error {row.linear_error:.1e}. A "
+            "backward part multiplies by dy, the gradient that comes back to it"
+        )
     return (
         f"{values}: relative error {row.differences_error:.1e} to differences, but none to JAX's own. "
         "Is there a jax.custom_vjp, a stop_gradient or a cast in f?"
