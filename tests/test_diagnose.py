@@ -303,6 +303,10 @@ def test_the_range_test_suggests_a_rate_and_judges_one():
     assert "hardly moves" in range_test(objective, adam, *start(net), REGRESSION, KEY, chosen=1e-8, steps=60).verdict
     with pytest.raises(InputError, match="0 < low < high"):
         range_test(objective, adam, *start(net), REGRESSION, KEY, low=1.0, high=0.1)
+    with pytest.raises(InputError, match=r"range_test takes a function from a learning rate .* of type Optimizer"):
+        range_test(objective, adam(1e-3), *start(net), REGRESSION, KEY)
+    with pytest.raises(InputError, match="diagnose takes a function from a learning rate to an optimizer"):
+        fdl.train.diagnose(net, of_regression, REGRESSION[0], optimizer=adam(1e-3), progress=None)
 
 
 def test_the_range_test_when_nothing_can_be_learnt():

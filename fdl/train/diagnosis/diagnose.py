@@ -23,7 +23,7 @@ from fdl.train.diagnosis.initial_loss import InitialLoss, initial_loss
 from fdl.train.diagnosis.layers import LayerStatistics, layer_statistics
 from fdl.train.diagnosis.modes import ModeGap, mode_gap
 from fdl.train.diagnosis.overfit import Overfit, overfit_one_batch
-from fdl.train.diagnosis.range_test import RangeTest, range_test
+from fdl.train.diagnosis.range_test import RangeTest, check_makes_optimizer, range_test
 from fdl.train.diagnosis.ratios import STEPS, UpdateRatios, judged_ratios
 from fdl.train.diagnosis.short_run import short_run
 from fdl.train.objective import PerExample, inputs_of, supervised
@@ -106,8 +106,8 @@ def diagnose(
         A `Diagnosis`.
 
     Raises:
-        InputError: for data that is no such pair, and when network and loss do not take it at all; what is known of
-            the data is printed before.
+        InputError: for data that is no such pair, for an optimizer in the place of what makes it, and when network and
+            loss do not take it at all; what is known of the data is printed before.
 
     Source: Karpathy, "A recipe for training neural networks" (2019).
 
@@ -127,6 +127,7 @@ def diagnose(
     parts = data if isinstance(data, Mapping) else {"training": data}
     if not parts:
         raise InputError("diagnose needs data to train on, got none")
+    check_makes_optimizer("diagnose", optimizer)
     checks = _checks(net, loss, parts, optimizer, float(learning_rate), penalty, expected, batch_size, seed)
     findings = []
     for finding in checks:

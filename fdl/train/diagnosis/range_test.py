@@ -84,7 +84,8 @@ def range_test(
         chosen: a rate to judge.
 
     Raises:
-        InputError: for a range or a number of steps that is none; what the objective finds wrong with the batches.
+        InputError: for a range or a number of steps that is none, and for an optimizer in the place of what makes it;
+            what the objective finds wrong with the batches.
 
     Source: Smith (2017).
 
@@ -104,6 +105,7 @@ def range_test(
     """
     if not 0 < low < high or steps < 2:
         raise InputError(f"range_test needs 0 < low < high and two steps, got {low}, {high} and {steps}")
+    check_makes_optimizer("range_test", make_optimizer)
     growth = math.log(high / low) / (steps - 1)
 
     def schedule(step: Any) -> Any:
@@ -121,6 +123,24 @@ def range_test(
     curves = {"rates": rates, "losses": run.losses, "smooth": smooth}
     of_steps = {name: tuple(values.tolist()) for name, values in curves.items()}
     return RangeTest(_verdict(rate, suggestion, limit), **of_steps, suggestion=suggestion, limit=limit, chosen=rate)
+
+
+def check_makes_optimizer(who: str, make_optimizer: Any) -> None:
+    """Refuses an optimizer that has its learning rate already.
+
+    Example:
+        >>> from fdl.optim import adam
+        >>> check_makes_optimizer("range_test", adam(1e-3))
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: range_test takes a function from a learning rate to an optimizer, such as adam or \
+lambda rate: momentum(rate, 0.9), got an object of type Optimizer
+    """
+    if not callable(make_optimizer):
+        raise InputError(
+            f"{who} takes a function from a learning rate to an optimizer, such as adam or "
+            f"lambda rate: momentum(rate, 0.9), got an object of type {type(make_optimizer).__name__}"
+        )
 
 
 def _losses_of(objective: Objective, params: Any, state: Any, batches: Sequence[Any], key: Any) -> np.ndarray:
