@@ -568,6 +568,10 @@ class TestEvaluate:
         for weight in (0, -1):
             with pytest.raises(InputError, match="batches that count for something"):
                 evaluate(step, train_state, parts, weight=lambda batch, weight=weight: weight)
+        with pytest.raises(InputError, match=r"one number for each batch, got shape \[6\]: of what counts, the .sum"):
+            evaluate(step, train_state, parts, weight=lambda batch: counts(batch[1]))
+        with pytest.raises(InputError, match="one number for each batch, got none"):
+            evaluate(step, train_state, parts, weight=lambda batch: None)
 
     def test_does_not_guess_how_many_examples_there_are(self, train_state):
         def objective(params, state, batch, key, train=True):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from fdl.data.arrays import loaded
 from fdl.errors import InputError
@@ -64,8 +65,8 @@ def evaluate(
 
     Raises:
         InputError: when there are no batches, or none that counts, for what is one batch, or a function of the epoch,
-            for batches whose arrays do not agree in the number of examples, unless there is a weight, and for a
-            training step.
+            for batches whose arrays do not agree in the number of examples, unless there is a weight, for a weight that
+            is not one number, and for a training step.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -94,10 +95,19 @@ def evaluate(
         weights.append((weight or examples_in)(batch))
     if not metrics:
         raise InputError("there is nothing to evaluate: batches gave no batch")
-    weights = [float(one) for one in weights]
+    weights = [_number(one) for one in weights]
     if min(weights) < 0 or not sum(weights) > 0:
         raise InputError(f"evaluate needs batches that count for something, got weights of {weights}")
     return mean_over_examples(metrics, weights)
+
+
+def _number(weight: Any) -> float:
+    if weight is None or jnp.shape(weight):
+        what = "none" if weight is None else f"shape {list(jnp.shape(weight))}"
+        raise InputError(
+            f"evaluate takes a weight that gives one number for each batch, got {what}: of what counts, the .sum()"
+        )
+    return float(weight)
 
 
 def _check_result(metrics: Any) -> dict[str, Any]:
