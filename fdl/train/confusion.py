@@ -1,8 +1,8 @@
 """Metrics that are no means over examples, from the counts of what was taken for what.
 
 The confusion matrix counts, over all examples of a data set, c_ij = how many of class i were said to be j. It is a sum,
-so the counts of batches add up (in NumPy's int64, where they may pass 2^31, as pixels do), and with the diagonal c_ii as
-the hits,
+so the counts of batches add up (in NumPy's int64, where they may pass 2^31, as pixels do), and with the diagonal c_ii
+as the hits,
 
     precision_j = c_jj / sum_i c_ij                 of what was said to be j, how much was
     recall_i    = c_ii / sum_j c_ij                 of what was i, how much was found

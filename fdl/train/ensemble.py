@@ -229,8 +229,8 @@ def _places(held_out: Any, examples: int) -> np.ndarray:
     places = np.asarray(held_out)
     if places.ndim != 1 or (len(places) and not np.issubdtype(places.dtype, np.integer)):
         raise InputError(
-            f"out_of_fold needs what a member did not see as places, integers of shape [n], got {places.dtype} of shape "
-            f"{list(places.shape)}: np.flatnonzero(mask) makes them of booleans"
+            "out_of_fold needs what a member did not see as places, integers of shape [n], got "
+            f"{places.dtype} of shape {list(places.shape)}: np.flatnonzero(mask) makes them of booleans"
         )
     if len(places) and (places.min() < 0 or places.max() >= examples):
         raise InputError(
