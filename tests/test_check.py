@@ -246,10 +246,23 @@ def test_a_backward_part_that_does_not_multiply_by_dy_is_found_though_dy_is_one(
 
 
 def test_a_function_that_is_nan_all_around_is_not_compared_and_no_false_alarm():
-    report = gradient_report(lambda x: jnp.sum(jnp.log(x) + jnp.log(3e-8 - x)), np.full(3, 1e-8))
+    report = gradient_report(lambda x: jnp.sum(jnp.log(x) + jnp.log(1e-8 - x)), np.full(3, 1e-8 * (1 - 1e-9)))
     assert report.ok
     assert report.rows[0].compared == 0
     assert "JAX's own to 1e-08 and differences say nothing\nnote: differences of x" in report.verdict
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-5, 1e6])
+def test_numbers_may_be_of_any_magnitude(scale):
+    def loss(factor):
+        square = wrong_custom_vjp(lambda dx: factor * dx)
+        return lambda x: jnp.sum(square(x) / scale + scale * jnp.log(jnp.abs(x)) * weights)
+
+    x, weights = scale * (2 + normal(30)), normal(30)
+    right, wrong = (gradient_report(loss(factor), x) for factor in (1.0, 1.01))
+    assert right.ok
+    assert right.rows[0].compared == wrong.rows[0].compared == 20
+    assert not wrong.ok
 
 
 def test_a_wrong_forward_part_is_found():

@@ -25,10 +25,11 @@ The floor keeps rounding apart from mistakes. It is measured, so that L may be o
 - Differences divide the rounding of L by h, and L has kinks (of a ReLU, of a maximum). A step across a
   kink measures neither of its sides, a long step measures curvature, a short one rounding. So three steps
   are taken, and the slopes to the left and to the right besides, and the nearest counts: a wrong gradient
-  is near none of them. What they disagree about among themselves they cannot hold against a gradient.
-  Where that is more than half a percent, L has no derivative to compare with (it is at a kink, as over
-  black pixels with zero biases), and the element is not counted as compared. In those that are counted,
-  an error of 1 % is seen, unless it is less than some 1e-8 |L|.
+  is near none of them. Where w is small, f may be no line within steps of 1e-6: there, steps in proportion
+  to w are taken when those contradict each other, or the gradient. What they disagree about among themselves
+  they cannot hold against a gradient. Where that is more than half a percent, L has no derivative to compare
+  with (it is at a kink, as over black pixels with zero biases), and the element is not counted as compared.
+  In those that are counted, an error of 1 % is seen, unless it is less than some 1e-8 |L|.
 
 Source: the gradient checks of Stanford's course CS231n, whose tables look like these.
 """
@@ -97,7 +98,7 @@ def gradient_report(
             Differences measure nothing in a network that casts to narrower floats on its way.
         argnums: which args to differentiate, as in `jax.grad`; by default all that hold floats.
         has_aux: whether f gives a pair, of which only the first is differentiated.
-        samples: in how many elements of each array to take differences, six evaluations of f each: at
+        samples: in how many elements of each array to take differences, six evaluations of f each or twelve: at
             random, and where JAX's own gradient is furthest away. None for all.
         seed: of the random choices.
         tolerance: the relative error to JAX's own that is not yet wrong: by default half the digits of
@@ -139,7 +140,8 @@ def gradient_report(
         not_linear = measure.relative_error(rules.gradient, rules.by_half, rounding, tolerance)
         at = np.concatenate([measure.choose(errors, part.where, samples, rng) for part in parts])
         around = measure.values_around(loss, w, at)
-        differences = measure.differences(around, rules.gradient[at], rounding[at], differences_tolerance)
+        judged = rules.gradient[at], rounding[at], differences_tolerance
+        differences = measure.differences_closer_by(loss, w, measure.differences(around, *judged), *judged)
         moved = measure.largest(around.above[:, -1] - around.value)
         value_error = float(measure.relative_error(rules.value, around.value, moved, tolerance))
     tolerances = tolerance, differences_tolerance

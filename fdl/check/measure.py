@@ -18,6 +18,7 @@ from fdl.errors import InputError
 from fdl.rule import differentiation
 
 _STEPS = np.array([1e-4, 1e-5, 1e-6])  # h / max(1, |w|), each a tenth of the one before
+_SMALL = 1e-3  # |w| that the shortest of them may be too long for
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -173,8 +174,11 @@ class Around(NamedTuple):
     below: np.ndarray  # L(w - h)
 
 
-def values_around(loss: Any, w: jax.Array, at: np.ndarray) -> Around:
-    """Evaluates the loss three steps up and three steps down in each of the directions ``at``."""
+def values_around(loss: Any, w: jax.Array, at: np.ndarray, least: float = 1.0) -> Around:
+    """Evaluates the loss three steps up and three steps down in each of the directions ``at``.
+
+    The steps are parts of |w|, or of ``least`` where that is more.
+    """
 
     @jax.jit
     def evaluate(w: jax.Array, indices: Any, points: Any) -> jax.Array:
@@ -185,7 +189,7 @@ def values_around(loss: Any, w: jax.Array, at: np.ndarray) -> Around:
         return jax.lax.map(changed, (indices, points))
 
     here = np.asarray(w)[at][:, None]
-    h = _STEPS * np.maximum(1, np.abs(here))
+    h = _STEPS * np.maximum(least, np.abs(here))
     points = np.concatenate([here + h, here - h], axis=1)
     nowhere = w.size  # an index that changes nothing, for the value of the loss itself
     with differentiation("autodiff"):  # of what the rules stand for, so that a wrong forward part shows
@@ -224,6 +228,26 @@ def differences(around: Around, gradient: np.ndarray, slack: np.ndarray, toleran
     errors = relative_error(gradient, nearest, slack + doubt + 10 * rounding[:, 0], tolerance)
     # Where f is NaN on both sides, as the logarithm of something smaller than the steps, it says nothing of a gradient.
     return Differences(at, nearest, np.where(usable | ~np.isfinite(gradient), errors, 0), usable)
+
+
+def differences_closer_by(
+    loss: Any, w: jax.Array, found: Differences, gradient: np.ndarray, slack: np.ndarray, tolerance: float
+) -> Differences:
+    """The same, with steps in proportion to w where it is small and the usual ones contradict each other or it."""
+    size = np.abs(np.asarray(w)[found.at])
+    again = np.flatnonzero((~found.usable | (found.errors > tolerance)) & (size > 0) & (size < _SMALL))
+    if not len(again):
+        return found
+    around = values_around(loss, w, found.at[again], least=0.0)
+    closer = differences(around, gradient[again], slack[again], tolerance)
+    # Divided by so short a step, rounding is soon all there is: of L, or in a network that is float32 on its way.
+    rounding = 100 * _EPS * abs(around.value) / (around.up - around.w)[:, -1]
+    better = closer.usable & (rounding < 5e-3 * np.abs(closer.values))
+    better &= ~found.usable[again] | (closer.errors < found.errors[again])
+    values, errors, usable = (np.copy(array) for array in found[1:])
+    for array, news in ((values, closer.values), (errors, closer.errors), (usable, closer.usable)):
+        array[again[better]] = news[better]
+    return Differences(found.at, values, errors, usable)
 
 
 def _at_no_step(slopes: np.ndarray) -> np.ndarray:

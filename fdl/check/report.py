@@ -9,7 +9,7 @@ _NOTE = """\
 note: differences of {} contradict each other and were not used. Either f is at a kink, or it is all
       rounding: constant, or in float32 on its way (by a cast, or from float32 arrays that f closes over:
       pass those as arguments too, and choose by argnums what to differentiate), or it changes within
-      the steps, of 1e-6 at least: numbers that are smaller need other units"""
+      the steps, a millionth of a number"""
 
 
 @dataclasses.dataclass(frozen=True)
