@@ -378,6 +378,23 @@ def test_modes():
     assert other.apart == pytest.approx(1.2, rel=1e-3)  # |x - -5x| / |-5x|
 
 
+def test_a_loss_below_zero_may_be_better_in_evaluation():
+    def loss(y, t):
+        return of_regression(y, t) - 20
+
+    net, other = Serial(Affine(4), Dropout(0.5)), Serial(Affine(4), Forgetful())
+    params, state = start(net)
+    batch = X, net.apply(params, state, X)[0]  # which evaluation meets exactly
+    found = mode_gap(net, loss, params, state, batch, KEY)
+    assert found.evaluation_loss == -20 < found.training_loss < -10
+    assert found.apart > 0.1
+    assert found.ok
+    params = dict(zip(("affine1", "forgetful1"), params.values(), strict=True))
+    worse = mode_gap(other, loss, params, {"affine1": {}, "forgetful1": {}}, batch, KEY)
+    assert worse.training_loss == pytest.approx(-20)
+    assert not worse.ok
+
+
 def test_data_is_looked_at_in_all_parts():
     found = data_check({"training": (255 * X, LABELS), "test": (255 * X[:5], LABELS[:5])})
     assert "networks learn best from numbers around one" in found.verdict

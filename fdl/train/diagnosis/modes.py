@@ -17,7 +17,7 @@ from fdl.optim import global_norm
 from fdl.train.diagnosis.finding import OK, Finding
 from fdl.train.objective import PerExample, inputs_of
 
-WORSE = 2.0  # times the loss of training
+WORSE = 1.0  # times the size of the loss of training, by so much: twice a loss below zero would be a better one
 APART = 0.1  # of the size of the outputs
 
 
@@ -96,7 +96,7 @@ def _apart(a: Any, b: Any) -> jax.Array:
 def _verdict(training_loss: float, evaluation_loss: float, apart: float) -> str:
     if not math.isfinite(evaluation_loss):
         return f"the loss is {evaluation_loss} in evaluation: look at running statistics and at log or root of zero"
-    if evaluation_loss > WORSE * training_loss and apart > APART:
+    if evaluation_loss - training_loss > WORSE * abs(training_loss) and apart > APART:
         return (
             "evaluation is much worse than training on the very same examples: look for running statistics that have "
             "not caught up (a momentum too near to one, too few steps), for dropout of too much, and for a layer that "
