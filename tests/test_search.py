@@ -406,6 +406,7 @@ FRESH = [Fitted(None)] * 3
         (lambda: random(SPACE, 1, seed=-1), "seeds and epochs are integers >= 0"),
         (lambda: grid(SPACE, points=1), r"at least 2 points for each of \['rate', 'width'\], got 1"),
         (lambda: grid(SPACE, points={"rate": 3}), "at least 2 points for each of"),
+        (lambda: grid(SPACE, points=2.5), r"at least 2 points for each of .*, got 2.5"),
         (lambda: Results(SPACE, mode="most"), '"min" or "max"'),
         (lambda: Results(SPACE).add({"rate": 1e-3}, {"validation_loss": 1}), r"names \['norm', 'rate', 'width'\]"),
         (

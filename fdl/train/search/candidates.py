@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping
 
-from fdl.counts import check_count
+from fdl.counts import check_count, is_count
 from fdl.data.arrays import generator
 from fdl.errors import InputError
 from fdl.train.search.results import Results
@@ -36,7 +36,7 @@ def grid(space: Space, points: int | Mapping[str, int] = 3) -> list[Config]:
     check_space(space)
     counts = dict(points) if isinstance(points, Mapping) else dict.fromkeys(space, points)
     ranges = {name for name, values in space.items() if isinstance(values, Range)}
-    if not ranges <= set(counts) <= set(space) or any(counts[name] < 2 for name in ranges):
+    if not ranges <= set(counts) <= set(space) or not all(is_count(counts[name], 2) for name in ranges):
         raise InputError(f"grid needs at least 2 points for each of {sorted(ranges)}, got {points}")
     values = [kind.points(counts.get(name, 2)) for name, kind in space.items()]
     return [dict(zip(space, combination, strict=True)) for combination in itertools.product(*values)]
