@@ -35,7 +35,7 @@ class RangeTest(Finding):
     Attributes:
         rates, losses: of each step that was taken.
         smooth: the mean loss at the start, and from there the running mean of how far each batch is from its own.
-        suggestion: the rate at which half of the fall of that is done; NaN when it did not fall.
+        suggestion: the rate at which half of the fall of that is done; NaN when it did not fall by a tenth of the loss.
         limit: the rate at which it had come to its lowest.
         chosen: the rate that was to be judged; NaN if none was given.
     """
@@ -53,7 +53,7 @@ class RangeTest(Finding):
         """The suggestion, and the rate that was chosen."""
         chosen = "" if math.isnan(self.chosen) else f"{self.chosen:.2g} chosen, "
         if math.isnan(self.suggestion):
-            return f"{chosen}the loss fell at none of {self.rates[0]:.0e} to {self.rates[-1]:.0e}"
+            return f"{chosen}the loss fell by a tenth at none of {self.rates[0]:.0e} to {self.rates[-1]:.0e}"
         return f"{chosen}{self.suggestion:.1g} suggested, the loss falls up to {self.limit:.1g}"
 
 
@@ -165,8 +165,8 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
 def _verdict(rate: float, suggestion: float, limit: float) -> str:
     if math.isnan(suggestion):
         return (
-            "the loss falls at no rate: does it fall on one batch? If so, the data may have nothing to learn, or the "
-            "targets do not belong to their inputs"
+            "the loss falls at no rate by a tenth of what it starts from: does it fall on one batch? If so, the data "
+            "may have little to learn, or the targets do not belong to their inputs, or most of the loss is a constant"
         )
     if rate > limit:
         return f"with the learning rate {rate:.2g} the loss does not fall any more: try {suggestion:.1g}"
