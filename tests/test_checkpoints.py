@@ -169,7 +169,10 @@ class TestWhatIsKept:
             assert checkpoints.best is None  # none was asked for
 
     def test_a_metric_that_is_not_recorded(self, tmp_path):
-        with Checkpoints(tmp_path, best="accuracy") as checkpoints, pytest.raises(InputError, match="no 'accuracy'"):
+        with (
+            Checkpoints(tmp_path, best="accuracy", mode="max") as checkpoints,
+            pytest.raises(InputError, match="no 'accuracy'"),
+        ):
             checkpoints(run_at(3))
 
     @pytest.mark.parametrize("step", [2, 3])

@@ -465,6 +465,11 @@ def test_a_train_state_can_be_used_once():
         ),
         (lambda: early_stopping(patience=0), "early_stopping needs patience as a whole number of at least 1, got 0"),
         (lambda: early_stopping(mode="less"), '"min" or "max", got \'less\''),
+        (
+            lambda: early_stopping("validation_accuracy"),
+            'of validation_accuracy, more is better: mode="max", got "min"',
+        ),
+        (lambda: KeepBest("accuracy"), 'of accuracy, more is better: mode="max"'),
         (lambda: early_stopping("f1")(recorded(1.0)), r"records have \['validation_loss'\], and no 'f1'"),
         (lambda: confusion_matrix(LOGITS, LABELS[0]), r"confusion_matrix of logits \[6, 4, 3\] expects labels"),
         (lambda: confusion_matrix(LOGITS, LABELS, LABELS), "where as booleans"),

@@ -408,6 +408,7 @@ FRESH = [Fitted(None)] * 3
         (lambda: grid(SPACE, points={"rate": 3}), "at least 2 points for each of"),
         (lambda: grid(SPACE, points=2.5), r"at least 2 points for each of .*, got 2.5"),
         (lambda: Results(SPACE, mode="most"), '"min" or "max"'),
+        (lambda: Results(SPACE, "validation_accuracy"), 'more is better: mode="max"'),
         (lambda: Results(SPACE).add({"rate": 1e-3}, {"validation_loss": 1}), r"names \['norm', 'rate', 'width'\]"),
         (
             lambda: Results(SPACE).add(config(1.0), {"validation_loss": 1}),

@@ -17,6 +17,8 @@ from fdl.train.fit import Ending, Fitted, Record
 
 Mode = Literal["min", "max"]
 
+MORE_IS_BETTER = ("accuracy", "precision", "recall", "iou")  # how names of metrics end that say so themselves
+
 
 def early_stopping(
     metric: str = "validation_loss", patience: int = 5, mode: Mode = "min", min_delta: float = 0.0
@@ -33,7 +35,8 @@ def early_stopping(
         min_delta: how much better a record has to be than the best to count, >= 0.
 
     Raises:
-        InputError: for settings outside their range; while running, for a metric that the records do not have.
+        InputError: for settings outside their range, and for the lowest of what is called an accuracy; while running,
+            for a metric that the records do not have.
 
     Source: Prechelt, "Early stopping - but when?" (1998).
 
@@ -46,7 +49,7 @@ def early_stopping(
     check_count("early_stopping", "patience", patience)
     if not min_delta >= 0:
         raise InputError(f"early_stopping needs a min_delta that is not negative, got {min_delta}")
-    return _EarlyStopping(metric, patience, sign_of(mode), min_delta)
+    return _EarlyStopping(metric, patience, sign_of(mode, metric), min_delta)
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class KeepBest:
     """
 
     def __init__(self, metric: str = "validation_loss", mode: Mode = "min"):
-        self._metric, self._sign = metric, sign_of(mode)
+        self._metric, self._sign = metric, sign_of(mode, metric)
         self.params: Any = None
         self.state: Any = None
         self.record: Record | None = None
@@ -120,18 +123,21 @@ class KeepBest:
         self.record = best
 
 
-def sign_of(mode: str) -> float:
+def sign_of(mode: str, metric: str = "") -> float:
     """What to multiply a metric by so that less is better.
 
     Raises:
-        InputError: for a mode that is neither "min" nor "max".
+        InputError: for a mode that is neither "min" nor "max", and for the lowest of what is called an accuracy, which
+            is what one gets by leaving the mode out.
 
     Example:
-        >>> sign_of("max")
+        >>> sign_of("max", "validation_accuracy")
         -1.0
     """
     if mode not in ("min", "max"):
         raise InputError(f'mode is "min" or "max", got {mode!r}')
+    if mode == "min" and metric.endswith(MORE_IS_BETTER):
+        raise InputError(f'of {metric}, more is better: mode="max", got "min"')
     return 1.0 if mode == "min" else -1.0
 
 

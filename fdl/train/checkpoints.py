@@ -76,7 +76,7 @@ class Checkpoints:
     ):
         check_count("Checkpoints", "keep", keep)
         self._directory = Path(directory).absolute()
-        self._kept = _Kept(keep, best, sign_of(mode))
+        self._kept = _Kept(keep, best, sign_of(mode, best or ""))
         self._orbax = imported("orbax.checkpoint", "checkpoints are written by Orbax", "train")
         self._saves = False
         self._manager = self._opened()

@@ -76,7 +76,7 @@ class Results:
 
     def __post_init__(self) -> None:
         check_space(self.space)
-        sign_of(self.mode)
+        sign_of(self.mode, self.metric)
         for trial in self.trials:
             self._check(trial)
 
