@@ -167,6 +167,13 @@ def test_crops_are_windows_of_the_padded_image_and_all_are_as_likely():
     assert np.all(np.abs(counts - n / 9) < 5 * np.sqrt(n / 9))
 
 
+def test_windows_that_would_reach_beyond_the_image_are_moved_back_into_it():
+    corners = np.array([[-1, 5], [-30, -1], [8, 7], [3, -2]])
+    crops = jax.jit(crop, static_argnames="size")(IMAGES, corners, size=(4, 3))
+    for image, one, (i, j) in zip(IMAGES, crops, [(0, 4), (0, 0), (5, 4), (3, 0)], strict=True):
+        np.testing.assert_array_equal(one, image[i : i + 4, j : j + 3])
+
+
 def test_reflected_padding_and_other_sizes():
     out = random_crop(KEY, IMAGES, 2, size=(13, 11), mode="reflect")
     np.testing.assert_array_equal(out, np.pad(IMAGES, ((0, 0), (2, 2), (2, 2), (0, 0)), "reflect"))
@@ -420,6 +427,11 @@ def test_cutout_erases_a_square_around_any_pixel():
     assert np.all(np.abs(middles - n / 63) < 5 * math.sqrt(n / 63))
     erased = erase(np.ones((1, 3, 3, 1), bool), np.array([[0, 1]]), (1, 9))
     assert erased[0, ..., 0].tolist() == [[True, False, False], [True] * 3, [True] * 3]
+
+
+def test_corners_of_rectangles_may_be_bytes():
+    erased = erase(jnp.ones((1, 300, 300, 1)), jnp.array([[200, 220]], jnp.uint8), 60)
+    assert (int((erased == 0).sum()), float(erased[0, 200:260, 220:280].max())) == (60 * 60, 0)
 
 
 # Mixtures.

@@ -52,7 +52,9 @@ def crop(images: jax.Array, corners: jax.Array, size: Size) -> jax.Array:
         )
 
     def window(image: jax.Array, corner: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(image, (corner[0], corner[1], jnp.int32(0)), (height, width, channels))
+        start = corner[0], corner[1], jnp.int32(0)
+        # JAX would count negative ones from the other end, where nobody looks for them.
+        return jax.lax.dynamic_slice(image, start, (height, width, channels), allow_negative_indices=False)
 
     return jax.vmap(window)(jnp.asarray(images), jnp.asarray(corners).astype(jnp.int32))
 

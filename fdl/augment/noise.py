@@ -138,7 +138,10 @@ def erase(images: jax.Array, corners: Any, size: int | tuple[int, int], fill: fl
     n = jnp.shape(images)[0]
     if jnp.shape(corners) != (n, 2):
         raise InputError(f"erase of {n} images expects corners [{n}, 2], got {list(jnp.shape(corners))}")
-    top, left = jnp.asarray(corners).T
+    corners = jnp.asarray(corners)
+    if jnp.issubdtype(corners.dtype, jnp.integer):
+        corners = corners.astype(jnp.int32)  # in bytes, the other end would be beyond 255
+    top, left = corners.T
     inside = in_boxes(images, top, left, top + height, left + width)
     return jnp.where(inside, jnp.asarray(fill).astype(jnp.result_type(images)), images)
 
