@@ -429,6 +429,26 @@ def test_cutout_erases_a_square_around_any_pixel():
     assert erased[0, ..., 0].tolist() == [[True, False, False], [True] * 3, [True] * 3]
 
 
+@pytest.mark.parametrize(
+    "augment",
+    [
+        partial(cutout, KEY, size=20),
+        partial(random_crop, KEY, padding=30, size=(2, 2)),
+        partial(translate, shifts=(100, 0)),
+        partial(random_translation, jax.random.key(3), max_shift=1.0),
+    ],
+)
+@pytest.mark.parametrize("images", [IMAGES, FLOATS, FLOATS.astype(jnp.bfloat16)], ids=lambda x: x.dtype.name)
+def test_gaps_are_filled_with_a_colour(augment, images):
+    colour = (11, 12, 13) if images.dtype == np.uint8 else (-0.5, -0.25, -1.0)
+    filled = np.asarray(jax.jit(partial(augment, fill=colour))(images=images))
+    black = np.asarray(augment(images=images))
+    gaps = (black == 0).all(-1)
+    assert gaps.mean() > 0.2
+    assert filled.dtype == images.dtype
+    np.testing.assert_array_equal((filled == np.array(colour, images.dtype)).all(-1), gaps)
+
+
 def test_corners_of_rectangles_may_be_bytes():
     erased = erase(jnp.ones((1, 300, 300, 1)), jnp.array([[200, 220]], jnp.uint8), 60)
     assert (int((erased == 0).sum()), float(erased[0, 200:260, 220:280].max())) == (60 * 60, 0)
@@ -685,6 +705,12 @@ def objective_without_key():
         (lambda: masking_noise(KEY, FLOATS, 1.5), "rate from 0 to 1, got 1.5"),
         (lambda: pca_color_noise(KEY, FLOATS, np.eye(2)), r"axes \[K, 3\], got \[2, 2\]"),
         (lambda: erase(FLOATS, np.zeros(2), 3), r"corners \[4, 2\], got \[2\]"),
+        (lambda: cutout(KEY, IMAGES, fill=0.5), "of uint8 images needs fill as a whole number from 0 to 255, got 0.5"),
+        (lambda: rotate(IMAGES, 9, fill=(1, 2, 300)), r"uint8 .* from 0 to 255, got \[1, 2, 300\]"),
+        (lambda: random_crop(KEY, IMAGES, fill=-1), "random_crop of uint8 images .* got -1"),
+        (lambda: random_crop(KEY, FLOATS, fill=(0, 1)), r"3 channels needs one fill .* or \[3\], got \[2\]"),
+        (lambda: warp(FLOATS, np.eye(3)[:2], fill=np.ones((9, 7))), r"one fill for all .*, got \[9, 7\]"),
+        (lambda: erase(IMAGES > 9, np.zeros((4, 2)), 3, 2), "of bool images needs fill .* from 0 to 1, got 2"),
         (lambda: mixup(KEY, FLOATS), "pair \\(images, labels\\), got a ndarray"),
         (lambda: mixup(KEY, (FLOATS, LABELS)), "how many classes there are: classes=10"),
         (lambda: mixup(KEY, (FLOATS, LABELS), classes=2), r"ids in \[0, 2\), got 2"),

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.augment.geometry import Method, check_method
-from fdl.augment.images import check_images, check_pair, check_random, like, numbers
+from fdl.augment.images import check_images, check_pair, check_random, filling, like, numbers
 from fdl.counts import check_count, for_each_axis
 from fdl.errors import InputError
 from fdl.rule import wide
@@ -66,7 +66,7 @@ def random_crop(
     *,
     size: Size | None = None,
     mode: Literal["constant", "reflect"] = "constant",
-    fill: float = 0.0,
+    fill: Any = 0.0,
 ) -> jax.Array:
     """A window of each image, drawn uniformly among all that the padded image has.
 
@@ -76,14 +76,14 @@ def random_crop(
         padding: how many pixels are added on each side first.
         size: of the window, one number or (height, width); that of the images if None.
         mode: what is added: "constant", the value ``fill``, or "reflect", the image mirrored at its rim.
-        fill: a value in the dtype and range of the images.
+        fill: one value, or one for each channel, in the range of the images: from 0 to 255 in uint8.
 
     Returns:
         [N, height, width, C], in the dtype of the images.
 
     Raises:
-        InputError: for what is no batch of images, for windows larger than the padded image, and for a negative
-            padding or an unknown mode.
+        InputError: for what is no batch of images, for windows larger than the padded image, for a negative padding or
+            an unknown mode, and for a fill of another shape or that the images' dtype does not have.
 
     Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition" (2016), section 4.2: padding 4.
 
@@ -96,11 +96,17 @@ def random_crop(
     check_count("random_crop", "padding", padding, least=0)
     if mode not in ("constant", "reflect"):
         raise InputError(f'random_crop pads by "constant" or "reflect", got {mode!r}')
-    around, constant = ((0, 0), (padding, padding), (padding, padding), (0, 0)), {"constant_values": fill}
-    padded = jnp.pad(images, around, mode, **(constant if mode == "constant" else {}))
-    height, width = window_in("random_crop", padded, jnp.shape(images)[1:3] if size is None else size)
+    n, height, width, channels = jnp.shape(images)
+    if mode == "reflect":
+        padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)), "reflect")
+    else:
+        around = jnp.broadcast_to(
+            filling("random_crop", fill, images), (n, height + 2 * padding, width + 2 * padding, channels)
+        )
+        padded = around.at[:, padding : padding + height, padding : padding + width].set(images)
+    height, width = window_in("random_crop", padded, (height, width) if size is None else size)
     free = jnp.array([padded.shape[1] - height + 1, padded.shape[2] - width + 1])
-    return crop(padded, jax.random.randint(key, (len(padded), 2), 0, free), (height, width))
+    return crop(padded, jax.random.randint(key, (n, 2), 0, free), (height, width))
 
 
 def crop_and_resize(images: jax.Array, boxes: jax.Array, size: Size, *, method: Method = "bilinear") -> jax.Array:

@@ -15,14 +15,14 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, like, numbers
+from fdl.augment.images import check_images, filling, like, numbers
 from fdl.errors import InputError
 from fdl.rule import wide
 
 Method = Literal["bilinear", "nearest"]
 
 
-def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear", fill: float = 0.0) -> jax.Array:
+def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear", fill: Any = 0.0) -> jax.Array:
     """The images on a plane that an affine map has moved: y_p = x_{A p + b}.
 
     Args:
@@ -30,13 +30,14 @@ def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear",
         matrices: [2, 3] for all images or [N, 2, 3], the matrix A and the vector b as its last column; rows and
             columns are y (down) and x (to the right) from the middle of the image, in pixels.
         method: "bilinear" or "nearest"; the first with pixels that are class ids makes classes that are not there.
-        fill: the value around the image.
+        fill: the value around the image, or one for each channel, in the range of the images: from 0 to 255 in uint8.
 
     Returns:
         The images in their shape and dtype.
 
     Raises:
-        InputError: for what is no batch of images, for matrices of another shape, and for an unknown method.
+        InputError: for what is no batch of images, for matrices or a fill of another shape, for a fill that the images'
+            dtype does not have, and for an unknown method.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -53,7 +54,7 @@ def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear",
             f"warp of {n} images expects matrices [2, 3] or [{n}, 2, 3], got {list(jnp.shape(matrices))}: "
             "the last column is what is added"
         )
-    x = numbers(images)
+    x, around = numbers(images), filling("warp", fill, images).astype(wide(images))
     a = jnp.asarray(matrices).astype(x.dtype).reshape(-1, 2, 3, 1, 1)
     down = jnp.arange(height, dtype=x.dtype)[:, None] - (height - 1) / 2
     right = jnp.arange(width, dtype=x.dtype) - (width - 1) / 2
@@ -65,7 +66,7 @@ def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear",
     def look(row: jax.Array, column: jax.Array) -> jax.Array:
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         place = first + jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
-        return jnp.where(inside[..., None], pixels.at[place].get(mode="promise_in_bounds"), fill)
+        return jnp.where(inside[..., None], pixels.at[place].get(mode="promise_in_bounds"), around)
 
     if method == "nearest":
         return like(look(jnp.floor(y_from + 0.5).astype(jnp.int32), jnp.floor(x_from + 0.5).astype(jnp.int32)), images)
@@ -77,7 +78,7 @@ def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear",
     return like((1 - below) * upper + below * lower, images)
 
 
-def rotate(images: jax.Array, degrees: Any, *, method: Method = "bilinear", fill: float = 0.0) -> jax.Array:
+def rotate(images: jax.Array, degrees: Any, *, method: Method = "bilinear", fill: Any = 0.0) -> jax.Array:
     """Turns images about their middle, counter-clockwise.
 
     Args:
@@ -101,7 +102,7 @@ def rotate(images: jax.Array, degrees: Any, *, method: Method = "bilinear", fill
     return warp(images, matrices_of(rotation(angle)), method=method, fill=fill)
 
 
-def translate(images: jax.Array, shifts: Any, *, method: Method = "bilinear", fill: float = 0.0) -> jax.Array:
+def translate(images: jax.Array, shifts: Any, *, method: Method = "bilinear", fill: Any = 0.0) -> jax.Array:
     """Moves images down and to the right.
 
     Args:
@@ -125,7 +126,7 @@ def translate(images: jax.Array, shifts: Any, *, method: Method = "bilinear", fi
     return warp(images, matrices_of(jnp.eye(2, dtype=b.dtype), b), method=method, fill=fill)
 
 
-def shear(images: jax.Array, slopes: Any, *, method: Method = "bilinear", fill: float = 0.0) -> jax.Array:
+def shear(images: jax.Array, slopes: Any, *, method: Method = "bilinear", fill: Any = 0.0) -> jax.Array:
     """Moves rows sideways the more the lower they are, and columns down the more they are to the right.
 
     What is seen at (y, x) was at (y - v x, x - h y), with (v, h) the slopes.

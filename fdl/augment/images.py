@@ -119,6 +119,40 @@ def per_image(who: str, name: str, value: Any, images: Any) -> jax.Array:
     return value.reshape(-1, 1, 1, 1)
 
 
+def filling(who: str, fill: Any, images: Any) -> jax.Array:
+    """What is put where an image has nothing, in the dtype of the images: one value, or one for each channel.
+
+    Raises:
+        InputError: for other shapes, and for values that integers cannot have, such as 0.5 for bytes, where they can be
+            seen.
+
+    Example:
+        >>> filling("cutout", (1, 2, 3), jnp.zeros((5, 8, 8, 3), jnp.uint8))
+        Array([1, 2, 3], dtype=uint8)
+        >>> filling("cutout", 0.5, jnp.zeros((5, 8, 8, 3), jnp.uint8))
+        Traceback (most recent call last):
+            ...
+        fdl.errors.InputError: cutout of uint8 images needs fill as a whole number from 0 to 255, got 0.5
+    """
+    channels, dtype = jnp.shape(images)[-1], jnp.result_type(images)
+    if any(isinstance(value, jax.core.Tracer) for value in jax.tree.leaves(fill)):
+        fill = jnp.asarray(fill)
+    else:
+        fill = np.asarray(fill)
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            low, high = (jnp.iinfo(dtype).min, jnp.iinfo(dtype).max) if dtype != jnp.bool_ else (0, 1)
+            if not np.all((fill == np.round(fill)) & (low <= fill) & (fill <= high)):
+                raise InputError(
+                    f"{who} of {dtype} images needs fill as a whole number from {low} to {high}, got {fill.tolist()}"
+                )
+    if jnp.shape(fill) not in ((), (channels,)):
+        raise InputError(
+            f"{who} of images with {channels} channels needs one fill for all or one for each, [] or [{channels}], "
+            f"got {list(jnp.shape(fill))}"
+        )
+    return jnp.asarray(fill).astype(dtype)
+
+
 def numbers(images: jax.Array) -> jax.Array:
     """The same numbers as floats that can be computed with, in float32 or wider."""
     return jnp.asarray(images).astype(wide(images))

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, check_random, check_range, like_shades, shades
+from fdl.augment.images import check_images, check_random, check_range, filling, like_shades, shades
 from fdl.counts import for_each_axis
 from fdl.errors import InputError
 
@@ -112,20 +112,21 @@ def pca_color_noise(key: jax.Array, images: jax.Array, axes: jax.Array, strength
     return like_shades(x + (amounts * jnp.asarray(axes, x.dtype)).sum(1)[:, None, None, :], images)
 
 
-def erase(images: jax.Array, corners: Any, size: int | tuple[int, int], fill: float = 0.0) -> jax.Array:
-    """Fills a rectangle of each image with one value.
+def erase(images: jax.Array, corners: Any, size: int | tuple[int, int], fill: Any = 0.0) -> jax.Array:
+    """Fills a rectangle of each image with one value, or with one colour.
 
     Args:
         images: [N, H, W, C], of any dtype.
         corners: [N, 2], the row and the column where each rectangle starts; what is outside the image is left out.
         size: of the rectangle, one number or (height, width).
-        fill: a value in the dtype and range of the images.
+        fill: one value, or one for each channel, in the range of the images: from 0 to 255 in uint8.
 
     Returns:
         The images in their shape and dtype.
 
     Raises:
-        InputError: for what is no batch of images, for corners of another shape, and for sizes below one.
+        InputError: for what is no batch of images, for corners or a fill of another shape, for a fill that the images'
+            dtype does not have, and for sizes below one.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -143,23 +144,23 @@ def erase(images: jax.Array, corners: Any, size: int | tuple[int, int], fill: fl
         corners = corners.astype(jnp.int32)  # in bytes, the other end would be beyond 255
     top, left = corners.T
     inside = in_boxes(images, top, left, top + height, left + width)
-    return jnp.where(inside, jnp.asarray(fill).astype(jnp.result_type(images)), images)
+    return jnp.where(inside, filling("erase", fill, images), images)
 
 
-def cutout(key: jax.Array, images: jax.Array, size: int | tuple[int, int] = 8, *, fill: float = 0.0) -> jax.Array:
+def cutout(key: jax.Array, images: jax.Array, size: int | tuple[int, int] = 8, *, fill: Any = 0.0) -> jax.Array:
     """Erases a square of each image, around a pixel that is drawn uniformly; at the rim, less of it is inside.
 
     Args:
         key: a JAX random key.
         images: [N, H, W, C], of any dtype.
         size: of the square, or (height, width) of a rectangle.
-        fill: a value in the dtype and range of the images.
+        fill: one value, or one for each channel, in the range of the images: from 0 to 255 in uint8.
 
     Returns:
         The images in their shape and dtype.
 
     Raises:
-        InputError: for what is no batch of images, and for sizes below one.
+        InputError: for what is no batch of images, for sizes below one, and for a fill as in `erase`.
 
     Source: DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout" (2017).
 

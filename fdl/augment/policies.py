@@ -24,6 +24,7 @@ those of torchvision.
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ def policy_operations(
     max_change: float = 0.9,
     least_bits: int = 4,
     method: Method = "nearest",
-    fill: float = 0.0,
+    fill: Any = 0.0,
 ) -> Operations:
     """The 14 operations, as functions of images and of a strength for each, from -1 to 1.
 
