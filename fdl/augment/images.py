@@ -67,7 +67,7 @@ def check_random(who: str, key: Any, images: Any, any_dtype: bool = False) -> No
 
 
 def check_range(who: str, low: float, high: float, **settings: Any) -> None:
-    """Refuses settings outside [low, high]; infinity is in no range.
+    """Refuses settings outside [low, high], and what is not one number; infinity is in no range.
 
     Raises:
         InputError: with the name of the setting.
@@ -79,8 +79,10 @@ def check_range(who: str, low: float, high: float, **settings: Any) -> None:
         fdl.errors.InputError: random_flip needs probability from 0 to 1, got 1.5
     """
     for name, value in settings.items():
+        limits = f"from {low:g} to {high:g}" if high < float("inf") else f"of at least {low:g}"
+        if np.ndim(value):
+            raise InputError(f"{who} needs {name} as one number {limits}, got {value}")
         if not low <= value <= high or value == float("inf"):
-            limits = f"from {low:g} to {high:g}" if high < float("inf") else f"of at least {low:g}"
             raise InputError(f"{who} needs {name} {limits}, got {value}")
 
 
@@ -94,9 +96,9 @@ def check_pair(who: str, name: str, low: float, pair: Sequence[float], high: flo
         >>> check_pair("random_resized_crop", "area", 0, (0.08, 1.0), 1)
         (0.08, 1.0)
     """
-    if len(pair) != 2 or not low < pair[0] <= pair[1] <= high:
+    if np.shape(pair) != (2,) or not low < pair[0] <= pair[1] <= high:
         top = f" <= {high:g}" if high < float("inf") else ""
-        raise InputError(f"{who} needs {name} as a pair {low:g} < least <= most{top}, got {tuple(pair)}")
+        raise InputError(f"{who} needs {name} as a pair {low:g} < least <= most{top}, got {pair}")
     return pair[0], pair[1]
 
 
