@@ -420,6 +420,12 @@ class TestImageFolder:
         assert images[1].shape == (2, 4, 1)
         assert images[1][0, 0, 0] < 80 < images[1][0, 3, 0]
 
+    @pytest.mark.parametrize("size", [np.int64(5), (np.uint8(5), 5), [5, np.int32(5)]])
+    def test_sizes_may_have_been_computed_by_numpy(self, folder, size):
+        images, _, _ = image_folder(folder, size=size)
+        assert images.shape == np.asarray(images).shape == (3, 5, 5, 3)
+        assert list(map(type, images.shape)) == [int] * 4
+
     def test_turns_photographs_upright(self, tmp_path):
         from PIL import Image
 
@@ -462,7 +468,7 @@ class TestImageFolder:
         with pytest.raises(InputError, match="empty has no images"):
             image_folder(folder)
 
-    @pytest.mark.parametrize("size", [0, (2, 0), (1, 2, 3)])
+    @pytest.mark.parametrize("size", [0, (2, 0), (1, 2, 3), (2.0, 2.0), 2.5, True, "22"])
     def test_refuses_other_sizes_and_modes(self, folder, size):
         with pytest.raises(InputError, match="the size of images"):
             image_folder(folder, size=size)

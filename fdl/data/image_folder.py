@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fdl.counts import is_count
 from fdl.errors import InputError
 from fdl.extras import imported
 
@@ -57,10 +58,12 @@ def image_folder(
         labels += [label] * len(inside)
     if mode not in ("RGB", "L"):
         raise InputError(f'the mode of images is "RGB" or "L", got {mode!r}')
-    height_width = (size, size) if isinstance(size, int) else size or _read(files[0], None, mode).shape[:2]
-    if len(height_width) != 2 or min(height_width) < 1:
-        raise InputError(f"the size of images is a positive number or (height, width), got {size}")
-    return ImageFiles(files, (*height_width,), mode, size is not None), np.array(labels, np.int32), tuple(classes)
+    wanted = _read(files[0], None, mode).shape[:2] if size is None else size
+    height, width = wanted if isinstance(wanted, Sequence) and len(wanted) == 2 else (wanted, wanted)
+    if not (is_count(height) and is_count(width)):
+        raise InputError(f"the size of images is a positive whole number or (height, width), got {size!r}")
+    images = ImageFiles(files, (int(height), int(width)), mode, size is not None)
+    return images, np.array(labels, np.int32), tuple(classes)
 
 
 def _is_shown_image(path: Path, root: Path) -> bool:
