@@ -104,6 +104,17 @@ class TestShuffledBatches:
         with pytest.raises(InputError, match="got -1"):
             shuffled_batches(X, 2, seed=-1, epoch=0)
 
+    @pytest.mark.parametrize("seed", [None, 0.5, jax.random.key(0)], ids=["None", "0.5", "key"])
+    def test_says_what_a_seed_is(self, seed):
+        for take in (
+            lambda: Batches(X, 2, seed=seed),
+            lambda: split(X, (5, 5), seed=seed),
+            lambda: k_folds(X, 2, seed=seed),
+            lambda: Batches(X, 2, seed=0)(seed),
+        ):
+            with pytest.raises(InputError, match="seeds and epochs are integers >= 0, got "):
+                take()
+
 
 class Stored:
     """An array on disk such as HDF5 has: it reads rows in rising order only, and remembers which."""

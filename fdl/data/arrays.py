@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fdl.counts import is_count
 from fdl.errors import InputError
 
 _BLOCK = 1 << 22  # numbers, of which float64 takes 32 MB
@@ -152,10 +153,11 @@ def generator(*seeds: int) -> np.random.Generator:
     """A stream of random numbers that depends on these integers alone.
 
     Raises:
-        InputError: for negative ones.
+        InputError: for negative ones, and for what is no integer.
     """
-    if any(seed < 0 for seed in seeds):
-        raise InputError(f"seeds and epochs are integers >= 0, got {min(seeds)}")
+    for seed in seeds:
+        if not is_count(seed, least=0):
+            raise InputError(f"seeds and epochs are integers >= 0, got {seed!r}")
     return np.random.default_rng(seeds)
 
 
