@@ -262,6 +262,11 @@ INTEGERS = jnp.ones((1, 4, 5, 4), int)
         (lambda: Resize(4, scale=2), "either a size or a scale, got size=4 and scale=2"),
         (lambda: Resize(4, method="cubic"), "as method, got 'cubic'"),
         (lambda: Resize(scale=0.1).apply({}, {}, X), r"Resize needs a size of at least 1 .* got \[0, 0\]"),
+        (
+            lambda: Resize(scale=(2, 3, 4)).apply({}, {}, X),
+            r"a scale for each of 2 spatial axes, or one for all, got \(2, 3, 4\)",
+        ),
+        (lambda: Resize(scale=(2.0,)).apply({}, {}, X), r"a scale for each of 2 spatial axes, .*, got \(2.0,\)"),
         (lambda: pixel_shuffle(X, 3), r"expects x of shape \[N, \*spatial, 9 \* C\], got \[1, 4, 5, 4\]"),
         (lambda: pixel_shuffle(X[0, 0], 2), "pixel_shuffle expects x of shape"),
         (lambda: pixel_unshuffle(X, 2), r"spatial sizes that its factor 2 divides, got \[1, 4, 5, 4\]"),

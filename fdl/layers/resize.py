@@ -206,5 +206,7 @@ class Resize(Layer):
         if self.size is not None:
             return for_each_axis("Resize", "size", self.size, axes)
         scales = self.scale if isinstance(self.scale, tuple) else (self.scale,) * axes
-        sizes = [int(n * scale) for n, scale in zip(x.shape[1:-1], scales, strict=False)]
+        if len(scales) != axes:
+            raise InputError(f"Resize needs a scale for each of {axes} spatial axes, or one for all, got {self.scale}")
+        sizes = [int(n * scale) for n, scale in zip(x.shape[1:-1], scales, strict=True)]
         return for_each_axis("Resize", "size", sizes, axes)
