@@ -127,7 +127,17 @@ def test_numbers_are_plain(tmp_path):
 
 @pytest.mark.parametrize(
     ("parts", "message"),
-    [({}, "at least one part"), ({"a": np.zeros((0, 3))}, "'a' has no examples"), ({"a": (*make()[:1], [1])}, "int")],
+    [
+        ({}, "at least one part"),
+        ({"a": np.zeros((0, 3))}, "'a' has no examples"),
+        ({"a": (*make()[:1], [1])}, "int"),
+        (make(), r'by name, such as {"training": \(images, labels\)}, got a tuple'),
+        (
+            {"a": (np.eye(2), np.array(["cat", "dog"]))},
+            r"a\.1 has no numbers, but <U3: .* np.unique\(names, return_inv",
+        ),
+        ({"a": np.array([None, 1])}, "a has no numbers, but object"),
+    ],
 )
 def test_refuses_what_is_no_data(parts, message):
     with pytest.raises(InputError, match=message):

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fdl.columns import aligned
@@ -113,7 +114,8 @@ def data_report(parts: Mapping[str, Any]) -> DataReport:
         ten times as frequent as others; of examples that are in the data twice.
 
     Raises:
-        InputError: for no parts, and for arrays of different lengths.
+        InputError: for no parts or parts without names, for arrays of different lengths, and for those of other things
+            than numbers.
 
     Example:
         >>> import numpy as np
@@ -127,6 +129,11 @@ def data_report(parts: Mapping[str, Any]) -> DataReport:
         WARNING: training.0 has mean -0.364 and standard deviation 0.417, test.0 0.545 and 0.311: scale all parts alike
         WARNING: 1 example of test is in training too, where what was learnt by heart counts (test 0 is training 3)
     """
+    if not isinstance(parts, Mapping):
+        raise InputError(
+            f'a report needs the parts of the data by name, such as {{"training": (images, labels)}}, '
+            f"got a {type(parts).__name__}"
+        )
     if not parts:
         raise InputError("a report needs at least one part of the data, got none")
     examined: list[ArrayRow] = []
@@ -138,11 +145,21 @@ def data_report(parts: Mapping[str, Any]) -> DataReport:
         leaves = [
             (path_of(keys), leaf, _is_class_ids(arrays, keys, leaf)) for keys, leaf in jax.tree.leaves_with_path(arrays)
         ]
+        for path, array, _ in leaves:
+            _check_numbers(part, path, array)
         examined += [_examined(part, *leaf) for leaf in leaves]
         content, ids = ([array for _, array, is_ids in leaves if is_ids == wanted] for wanted in (False, True))
         duplicates += _duplicates(part, content, ids, seen)
     warnings = [*_about_numbers(examined), *_about_classes(examined), *_about_duplicates(duplicates)]
     return DataReport(tuple(examined), tuple(duplicates), tuple(warnings))
+
+
+def _check_numbers(part: str, path: str, array: Any) -> None:
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == np.bool_):
+        raise InputError(
+            f"{f'{part}.{path}'.removesuffix('.')} has no numbers, but {array.dtype}: of classes by name, "
+            "np.unique(names, return_inverse=True) makes ids"
+        )
 
 
 def _is_class_ids(arrays: Any, keys: Any, array: Any) -> bool:
