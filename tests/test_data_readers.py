@@ -394,6 +394,14 @@ class TestImageFolder:
         np.testing.assert_array_equal(images[np.array([2, 0])], everything[[2, 0]])
         assert np.asarray(images, np.float32).dtype == np.float32
 
+    def test_may_be_counted_as_another_one_that_has_more_classes(self, folder):
+        _, labels, classes = image_folder(folder, classes=("bird", "dog", "cat"))
+        assert (labels.tolist(), classes) == ([2, 1, 1], ("bird", "dog", "cat"))
+        with pytest.raises(InputError, match="directory dog, which is none of the classes cat, bird"):
+            image_folder(folder, classes=("cat", "bird"))
+        with pytest.raises(InputError, match="one name each, got cat, dog, cat"):
+            image_folder(folder, classes=("cat", "dog", "cat"))
+
     def test_is_a_data_set(self, folder):
         images, labels, _ = image_folder(folder, mode="L")
         (batch,) = Batches((images, labels), 3, seed=0)(0)

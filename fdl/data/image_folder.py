@@ -22,7 +22,11 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", "
 
 
 def image_folder(
-    folder: str | os.PathLike[str], *, size: int | tuple[int, int] | None = None, mode: Literal["RGB", "L"] = "RGB"
+    folder: str | os.PathLike[str],
+    *,
+    size: int | tuple[int, int] | None = None,
+    mode: Literal["RGB", "L"] = "RGB",
+    classes: Sequence[str] | None = None,
 ) -> tuple["ImageFiles", np.ndarray, tuple[str, ...]]:
     """The images of a folder that has one directory for each class, in the order of their names.
 
@@ -32,30 +36,39 @@ def image_folder(
         size: (height, width), or one number for both, to which images are brought: as large as covers it, and
             then the middle of that. None when all have one size anyway.
         mode: "RGB" for three channels, "L" for one of grey.
+        classes: their names, in the order of their ids; those of the directories, sorted, if None. A folder of test
+            images that lacks one would count the others in another way than the training folder does, whose classes
+            belong here. Those that this folder lacks have no images.
 
     Returns:
         (images, labels, classes): `ImageFiles` [N, H, W, C], read when they are asked for, all at once with
         ``np.asarray(images)``; class ids, [N], int32; the names of the classes.
 
     Raises:
-        InputError: for a folder without classes or a class without images; later, when they are read, for images
-            that are damaged or of another size, with their path.
+        InputError: for a folder without classes, a class without images, and one that is not among ``classes``; later,
+            when they are read, for images that are damaged or of another size, with their path.
         ImportError: when Pillow is not installed.
     """
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root} is no folder: expected one with a directory of images for each class")
-    classes = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not classes:
+    there = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not there:
         raise InputError(f"{root} has no directories: expected one for each class, with its images inside")
+    names = there if classes is None else list(classes)
+    ids = {name: label for label, name in enumerate(names)}
+    if len(ids) < len(names):
+        raise InputError(f"classes have one name each, got {', '.join(names)}")
+    if unknown := [name for name in there if name not in ids]:
+        raise InputError(f"{root} has the directory {unknown[0]}, which is none of the classes {', '.join(ids)}")
     files: list[Path] = []
     labels: list[int] = []
-    for label, name in enumerate(classes):
+    for name in there:
         inside = sorted(path for path in Path(root, name).rglob("*") if _is_shown_image(path, root))
         if not inside:
             raise InputError(f"{root / name} has no images ({', '.join(sorted(SUFFIXES))}): is it a class?")
         files += inside
-        labels += [label] * len(inside)
+        labels += [ids[name]] * len(inside)
     if mode not in ("RGB", "L"):
         raise InputError(f'the mode of images is "RGB" or "L", got {mode!r}')
     wanted = _read(files[0], None, mode).shape[:2] if size is None else size
@@ -63,7 +76,7 @@ def image_folder(
     if not (is_count(height) and is_count(width)):
         raise InputError(f"the size of images is a positive whole number or (height, width), got {size!r}")
     images = ImageFiles(files, (int(height), int(width)), mode, size is not None)
-    return images, np.array(labels, np.int32), tuple(classes)
+    return images, np.array(labels, np.int32), tuple(ids)
 
 
 def _is_shown_image(path: Path, root: Path) -> bool:
