@@ -17,13 +17,13 @@ def gaussian_noise(key: jax.Array, images: jax.Array, std: float = 0.05) -> jax.
     Args:
         key: a JAX random key.
         images: [N, H, W, C], floats of any range (nothing is cut off), or uint8.
-        std: >= 0; for uint8 as a fraction of 255.
+        std: >= 0; for uint8 as a fraction of 255, and 1 at most.
 
     Returns:
         The images in their shape and dtype.
 
     Raises:
-        InputError: for what is no batch of images, and for a negative std.
+        InputError: for what is no batch of images, and for a std outside its range.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -32,7 +32,7 @@ def gaussian_noise(key: jax.Array, images: jax.Array, std: float = 0.05) -> jax.
         0.05
     """
     check_random("gaussian_noise", key, images)
-    check_range("gaussian_noise", 0, math.inf, std=std)
+    check_range("gaussian_noise", 0, 1 if jnp.result_type(images) == jnp.uint8 else math.inf, std=std)
     x = shades(images)
     return like_shades(x + std * jax.random.normal(key, x.shape, x.dtype), images)
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.augment.images import WHITE, check_images, like_clipped, like_shades, per_image, shades
+from fdl.errors import InputError
 
 LEVELS = 256
 
@@ -30,7 +32,8 @@ def posterize(images: jax.Array, bits: Any) -> jax.Array:
         The images in their dtype.
 
     Raises:
-        InputError: for what is no batch of images, and for bits of another shape.
+        InputError: for what is no batch of images, for bits of another shape, and for numbers outside their range where
+            they can be seen.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -38,6 +41,8 @@ def posterize(images: jax.Array, bits: Any) -> jax.Array:
         [192, 64]
     """
     check_images("posterize", images)
+    if not _within(bits, 0, 8):
+        raise InputError(f"posterize keeps a number of bits from 0 to 8, got {bits}")
     step = 2 ** (8 - per_image("posterize", "number of bits", bits, images).astype(jnp.int32))
     return _from_bytes(_bytes(images) // step * step, images)
 
@@ -53,7 +58,8 @@ def solarize(images: jax.Array, threshold: Any) -> jax.Array:
         The images in their dtype.
 
     Raises:
-        InputError: for what is no batch of images, and for a threshold of another shape.
+        InputError: for what is no batch of images, for a threshold of another shape, and for one that is far from being
+            a shade, such as 128, where it can be seen.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -61,6 +67,10 @@ def solarize(images: jax.Array, threshold: Any) -> jax.Array:
         [0, 100]
     """
     check_images("solarize", images)
+    if not _within(threshold, -0.5, 1.5):
+        raise InputError(
+            f"solarize takes its threshold in the scale from 0 to 1, for bytes too: 128 / 255, got {threshold}"
+        )
     x = shades(images)
     return like_shades(jnp.where(x >= per_image("solarize", "threshold", threshold, images), 1 - x, x), images)
 
@@ -121,6 +131,11 @@ def equalize(images: jax.Array) -> jax.Array:
     table = jnp.where(step == 0, jnp.arange(LEVELS), (step // 2 + darker) // jnp.maximum(step, 1))
     y = jnp.minimum(table, WHITE).ravel().at[channel + x].get(mode="promise_in_bounds")
     return _from_bytes(y, images)
+
+
+def _within(value: Any, low: float, high: float) -> bool:
+    """Whether numbers are all in a range, as far as can be seen: while something is compiled they have no values."""
+    return isinstance(value, jax.core.Tracer) or bool(np.all((low <= np.asarray(value)) & (np.asarray(value) <= high)))
 
 
 def _bytes(images: jax.Array) -> jax.Array:
