@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import fdl
+import fdl.augment
+import fdl.data
 from fdl.layers import gru_step, lstm_step, rotary
 
 ROOT = Path(__file__).parents[1]
@@ -131,9 +133,19 @@ def test_the_files_that_are_named_are_there(document, least):
 def test_what_the_tables_from_pytorch_name_is_in_fdl():
     rows = [line.split(" | ", 1)[1] for line in read("docs/from_pytorch.md").splitlines() if line.startswith("| `")]
     called = {name for row in rows for name in re.findall(r"(?<![\w.])([A-Za-z]\w*)\(", row)}
-    public = {name for module in (fdl.layers, fdl.losses, fdl.optim, fdl.initializers) for name in module.__all__}
+    modules = fdl.layers, fdl.losses, fdl.optim, fdl.initializers, fdl.data, fdl.augment
+    public = {name for module in modules for name in module.__all__}
     assert len(called) > 40
-    assert called - public == {"float"}  # Python's own
+    assert called - public == {"float", "len", "partial"}  # Python's own
+
+
+def test_a_weighted_sampler_of_the_table_draws_as_often_as_the_weights_say():
+    names = {"np": np, "Epoch": fdl.data.Epoch, "arrays": np.arange(3), "w": np.array([6, 3, 1]), "n": 3000, "b": 100}
+    (batches,) = re.findall(r"\| `(lambda epoch: Epoch\(.*)` as the batches", read("docs/from_pytorch.md"))
+    first, again, other = (np.concatenate(list(eval(batches, names)(epoch))) for epoch in (0, 0, 1))
+    np.testing.assert_allclose(np.bincount(first) / 3000, [0.6, 0.3, 0.1], atol=0.03)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
 
 
 def read(document):
