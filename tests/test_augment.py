@@ -124,6 +124,17 @@ def test_an_empty_batch_stays_empty():
     assert {out.shape for out in everything(KEY, FLOATS[:0])} == {(0, 9, 7, 3)}
 
 
+@pytest.mark.parametrize("name", [*RANDOM, "sharpness", "cutout of a colour"])
+def test_jaxs_strict_settings_refuse_nothing(name):
+    others = {
+        "sharpness": lambda key, images: augment.sharpness(images, 0.5),
+        "cutout of a colour": partial(cutout, fill=(0, 1, 0)),
+    }
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        for images in (IMAGES, FLOATS, FLOATS.astype(jnp.bfloat16)):
+            assert jax.jit((RANDOM | others)[name])(KEY, images).dtype == images.dtype
+
+
 @pytest.mark.parametrize("name", ["random_crop", "random_brightness"])
 def test_compiled_is_what_runs_step_by_step_and_each_image_has_a_draw_of_its_own(name):
     f, same = RANDOM[name], np.repeat(FLOATS[:1], 12, 0)

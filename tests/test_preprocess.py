@@ -140,6 +140,19 @@ def test_zca_is_the_symmetric_root_and_keeps_the_shape():
 
 
 @pytest.mark.parametrize(
+    ("there", "back"),
+    [(project, reconstruct), (whiten, unwhiten), (zca_whiten, zca_unwhiten), (standardise, unstandardise)],
+    ids=lambda f: f.__name__,
+)
+def test_jaxs_strict_settings_refuse_nothing(there, back):
+    fitted = channel_moments(X) if there is standardise else FITTED
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        for x in (X, X.astype(jnp.bfloat16)):
+            y = jax.jit(there)(x, fitted)
+            assert jax.jit(back)(y, fitted).shape == x.shape
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: mean_image([1, 2]), "mean_image|feature_moments expects one array of numbers .*got list"),

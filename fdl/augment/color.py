@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, like_clipped, like_shades, per_image, shades
+from fdl.augment.images import check_images, like_clipped, like_shades, per_image, positions, shades
 from fdl.errors import InputError
 
 LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue look: ITU-R BT.601, section 2.5.1
@@ -138,7 +138,7 @@ def sharpness(images: jax.Array, factor: Any) -> jax.Array:
     rows = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     columns = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
     sums = columns[:, :, :-2] + columns[:, :, 1:-1] + columns[:, :, 2:]
-    row, column = jnp.arange(height)[:, None, None], jnp.arange(width)[:, None]
+    row, column = positions(x)
     is_rim = (row == 0) | (row == height - 1) | (column == 0) | (column == width - 1)
     return _along(jnp.where(is_rim, x, (sums + 4 * x) / 13), x, "sharpness", factor, images)
 

@@ -105,7 +105,7 @@ def random_crop(
         )
         padded = around.at[:, padding : padding + height, padding : padding + width].set(images)
     height, width = window_in("random_crop", padded, (height, width) if size is None else size)
-    free = jnp.array([padded.shape[1] - height + 1, padded.shape[2] - width + 1])
+    free = jnp.array([[padded.shape[1] - height + 1, padded.shape[2] - width + 1]])
     return crop(padded, jax.random.randint(key, (n, 2), 0, free), (height, width))
 
 
@@ -216,7 +216,7 @@ def _random_boxes(key: jax.Array, images: jax.Array, area: Sequence[float], aspe
 
 def _samples(start: jax.Array, length: jax.Array, out: int, size: int) -> jax.Array:
     """For each place of the result, where it is between the pixels: [N, out]."""
-    place = start[:, None] + (jnp.arange(out, dtype=start.dtype) + 0.5) * (length / out)[:, None] - 0.5
+    place = start[:, None] + (jnp.arange(out, dtype=start.dtype)[None] + 0.5) * (length / out)[:, None] - 0.5
     return jnp.clip(place, 0, size - 1)
 
 

@@ -56,8 +56,8 @@ def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear",
         )
     x, around = numbers(images), filling("warp", fill, images).astype(wide(images))
     a = jnp.asarray(matrices).astype(x.dtype).reshape(-1, 2, 3, 1, 1)
-    down = jnp.arange(height, dtype=x.dtype)[:, None] - (height - 1) / 2
-    right = jnp.arange(width, dtype=x.dtype) - (width - 1) / 2
+    down = jnp.arange(height, dtype=x.dtype)[None, :, None] - (height - 1) / 2
+    right = jnp.arange(width, dtype=x.dtype)[None, None, :] - (width - 1) / 2
     # Anything far outside is as good as just outside, and fits an integer.
     y_from = jnp.clip(a[:, 0, 0] * down + a[:, 0, 1] * right + a[:, 0, 2] + (height - 1) / 2, -2, height + 1)
     x_from = jnp.clip(a[:, 1, 0] * down + a[:, 1, 1] * right + a[:, 1, 2] + (width - 1) / 2, -2, width + 1)

@@ -122,7 +122,7 @@ def per_image(who: str, name: str, value: Any, images: Any) -> jax.Array:
 
 
 def filling(who: str, fill: Any, images: Any) -> jax.Array:
-    """What is put where an image has nothing, in the dtype of the images: one value, or one for each channel.
+    """What is put where an image has nothing, one value or one for each channel, as an array of their dtype and rank.
 
     Raises:
         InputError: for other shapes, and for values that integers cannot have, such as 0.5 for bytes, where they can be
@@ -130,7 +130,7 @@ def filling(who: str, fill: Any, images: Any) -> jax.Array:
 
     Example:
         >>> filling("cutout", (1, 2, 3), jnp.zeros((5, 8, 8, 3), jnp.uint8))
-        Array([1, 2, 3], dtype=uint8)
+        Array([[[[1, 2, 3]]]], dtype=uint8)
         >>> filling("cutout", 0.5, jnp.zeros((5, 8, 8, 3), jnp.uint8))
         Traceback (most recent call last):
             ...
@@ -152,7 +152,19 @@ def filling(who: str, fill: Any, images: Any) -> jax.Array:
             f"{who} of images with {channels} channels needs one fill for all or one for each, [] or [{channels}], "
             f"got {list(jnp.shape(fill))}"
         )
-    return jnp.asarray(fill).astype(dtype)
+    return jnp.asarray(fill).astype(dtype).reshape(1, 1, 1, -1)
+
+
+def positions(images: Any) -> tuple[jax.Array, jax.Array]:
+    """The row and the column of each pixel, in shapes that broadcast against the images.
+
+    Example:
+        >>> row, column = positions(jnp.zeros((5, 2, 3, 1)))
+        >>> row.shape, column.ravel().tolist()
+        ((1, 2, 1, 1), [0, 1, 2])
+    """
+    height, width = jnp.shape(images)[1:3]
+    return jnp.arange(height).reshape(1, -1, 1, 1), jnp.arange(width).reshape(1, 1, -1, 1)
 
 
 def numbers(images: jax.Array) -> jax.Array:

@@ -126,8 +126,8 @@ def cutmix(key: jax.Array, batch: Pair, *, classes: int | None = None, alpha: fl
     n, height, width, _ = jnp.shape(images)
     order, draw, place = split_key("cutmix", key, 3)
     side = jnp.sqrt(1 - symmetric_beta(draw, alpha, n))
-    size = jnp.round(side[:, None] * jnp.array([height, width])).astype(jnp.int32)
-    corners = jax.random.randint(place, (n, 2), 0, jnp.array([height, width])) - size // 2
+    size = jnp.round(side[:, None] * jnp.array([[height, width]], side.dtype)).astype(jnp.int32)
+    corners = jax.random.randint(place, (n, 2), 0, jnp.array([[height, width]])) - size // 2
     boxes = jnp.concatenate([corners, corners + size], 1)
     return paste((images, distributions), jax.random.permutation(order, n), boxes)
 

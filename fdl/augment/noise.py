@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, check_random, check_range, filling, like_shades, shades
+from fdl.augment.images import check_images, check_random, check_range, filling, like_shades, positions, shades
 from fdl.counts import for_each_axis
 from fdl.errors import InputError
 
@@ -109,7 +109,7 @@ def pca_color_noise(key: jax.Array, images: jax.Array, axes: jax.Array, strength
         )
     x = shades(images)
     amounts = strength * jax.random.normal(key, (n, len(axes), 1), x.dtype)
-    return like_shades(x + (amounts * jnp.asarray(axes, x.dtype)).sum(1)[:, None, None, :], images)
+    return like_shades(x + (amounts * jnp.asarray(axes, x.dtype)[None]).sum(1)[:, None, None, :], images)
 
 
 def erase(images: jax.Array, corners: Any, size: int | tuple[int, int], fill: Any = 0.0) -> jax.Array:
@@ -173,8 +173,8 @@ def cutout(key: jax.Array, images: jax.Array, size: int | tuple[int, int] = 8, *
     check_random("cutout", key, images, any_dtype=True)
     height, width = for_each_axis("cutout", "size", size, axes=2)
     n, rows, columns, _ = jnp.shape(images)
-    middles = jax.random.randint(key, (n, 2), 0, jnp.array([rows, columns]))
-    return erase(images, middles - jnp.array([height // 2, width // 2]), size, fill)
+    middles = jax.random.randint(key, (n, 2), 0, jnp.array([[rows, columns]]))
+    return erase(images, middles - jnp.array([[height // 2, width // 2]]), size, fill)
 
 
 def in_boxes(images: jax.Array, top: jax.Array, left: jax.Array, bottom: jax.Array, right: jax.Array) -> jax.Array:
@@ -186,6 +186,6 @@ def in_boxes(images: jax.Array, top: jax.Array, left: jax.Array, bottom: jax.Arr
         >>> in_boxes(jnp.zeros((1, 2, 3, 1)), *box)[0, ..., 0].tolist()
         [[False, True, True], [False, False, False]]
     """
-    row, column = jnp.arange(jnp.shape(images)[1])[:, None, None], jnp.arange(jnp.shape(images)[2])[:, None]
+    row, column = positions(images)
     top, left, bottom, right = (one[:, None, None, None] for one in (top, left, bottom, right))
     return (row >= top) & (row < bottom) & (column >= left) & (column < right)

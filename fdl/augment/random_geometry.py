@@ -140,7 +140,7 @@ def random_affine(
     turn, move, tilt, size = jax.random.split(key, 4)
     draw = partial(jax.random.uniform, dtype=jnp.float32)  # whatever the images are: a mask of another dtype follows
     angle = draw(turn, (n,), minval=-1, maxval=1) * math.radians(max_degrees)
-    shift = draw(move, (n, 2), minval=-1, maxval=1) * max_shift * jnp.array([height, width], jnp.float32)
+    shift = draw(move, (n, 2), minval=-1, maxval=1) * max_shift * jnp.array([[height, width]], jnp.float32)
     slopes = draw(tilt, (n, 2), minval=-1, maxval=1) * max_slope
     factor = jnp.exp(draw(size, (n,)) * math.log(most / least) + math.log(least))
     # Backwards: what came last is undone first.

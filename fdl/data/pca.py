@@ -177,7 +177,7 @@ def coordinates(who: str, x: Any, fitted: PCA) -> jax.Array:
             f"{who} expects examples of shape {list(fitted.mean.shape)}, as those that were fitted, "
             f"got data of shape {list(jnp.shape(x))}"
         )
-    centred = jnp.asarray(x).astype(wide(x)) - fitted.mean
+    centred = jnp.asarray(x).astype(wide(x)) - fitted.mean[None]
     return times(centred.reshape(-1, fitted.mean.size), fitted.axes.T)
 
 
@@ -191,7 +191,7 @@ def examples(who: str, z: Any, scale: Any, fitted: PCA) -> jax.Array:
     if jnp.ndim(z) != 2 or jnp.shape(z)[1] != kept:
         raise InputError(f"{who} expects the coordinates along {kept} axes, [N, {kept}], got {list(jnp.shape(z))}")
     x = times(jnp.asarray(z).astype(wide(z)) * scale, fitted.axes)
-    return (x.reshape(-1, *fitted.mean.shape) + fitted.mean).astype(floating(z))
+    return (x.reshape(-1, *fitted.mean.shape) + fitted.mean[None]).astype(floating(z))
 
 
 def times(a: jax.Array, b: jax.Array) -> jax.Array:

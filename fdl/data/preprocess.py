@@ -116,8 +116,8 @@ def standardise(x: jax.Array, moments: Moments) -> jax.Array:
         >>> jax.jit(standardise)(train, feature_moments(train)).tolist()
         [[-1.0, 0.0], [1.0, 0.0]]
     """
-    _check_fit("standardise", x, moments)
-    y = (jnp.asarray(x).astype(wide(x)) - moments.mean) / jnp.where(moments.std == 0, 1, moments.std)
+    mean, std = _like_examples("standardise", x, moments)
+    y = (jnp.asarray(x).astype(wide(x)) - mean) / jnp.where(std == 0, 1, std)
     return y.astype(floating(x))
 
 
@@ -140,8 +140,8 @@ def unstandardise(y: jax.Array, moments: Moments) -> jax.Array:
         >>> jax.jit(unstandardise)(jnp.array([[-1.0, 0.0]]), moments).tolist()
         [[1.0, 5.0]]
     """
-    _check_fit("unstandardise", y, moments)
-    return (jnp.asarray(y).astype(wide(y)) * moments.std + moments.mean).astype(floating(y))
+    mean, std = _like_examples("unstandardise", y, moments)
+    return (jnp.asarray(y).astype(wide(y)) * std + mean).astype(floating(y))
 
 
 def floating(x: Any) -> Any:
@@ -207,10 +207,13 @@ def _moments(who: str, x: Any, each: int) -> Moments:
     return Moments(*(jnp.asarray(one.reshape(x.shape[each:])) for one in (centre + offset, std)))
 
 
-def _check_fit(who: str, x: Any, moments: Moments) -> None:
+def _like_examples(who: str, x: Any, moments: Moments) -> Moments:
+    """The moments with as many axes as the data has; refuses those of other data."""
     shape, of_data = jnp.shape(moments.mean), jnp.shape(x)
     if len(shape) >= len(of_data) or of_data[len(of_data) - len(shape) :] != shape:
         raise InputError(
             f"{who} expects data [N, ...] that ends in {list(shape)}, as that which the moments are from, "
             f"got {list(of_data)}"
         )
+    mean, std = (jnp.reshape(one, (1,) * (len(of_data) - jnp.ndim(one)) + jnp.shape(one)) for one in moments)
+    return Moments(mean, std)

@@ -38,7 +38,7 @@ def whiten(x: jax.Array, fitted: PCA, eps: float = 1e-5) -> jax.Array:
         >>> jax.jit(whiten)(line, fit_pca(line, components=1)).ravel().round(3).tolist()
         [-1.225, 0.0, 1.225]
     """
-    return (coordinates("whiten", x, fitted) / jnp.sqrt(fitted.variances + eps)).astype(floating(x))
+    return (coordinates("whiten", x, fitted) / jnp.sqrt(fitted.variances + eps)[None]).astype(floating(x))
 
 
 def unwhiten(z: jax.Array, fitted: PCA, eps: float = 1e-5) -> jax.Array:
@@ -61,7 +61,7 @@ def unwhiten(z: jax.Array, fitted: PCA, eps: float = 1e-5) -> jax.Array:
         >>> jax.jit(unwhiten)(np.array([[1.5**0.5]], np.float32), fit_pca(line, components=1)).round(3).tolist()
         [[6.0, 9.0]]
     """
-    return examples("unwhiten", z, jnp.sqrt(fitted.variances + eps), fitted)
+    return examples("unwhiten", z, jnp.sqrt(fitted.variances + eps)[None], fitted)
 
 
 def zca_whiten(x: jax.Array, fitted: PCA, eps: float = 1e-5) -> jax.Array:
@@ -86,7 +86,7 @@ def zca_whiten(x: jax.Array, fitted: PCA, eps: float = 1e-5) -> jax.Array:
         >>> jax.jit(zca_whiten)(line, fit_pca(line, components=1))[2].round(3).tolist()  # 1.225 (0.6, 0.8)
         [0.735, 0.98]
     """
-    z = coordinates("zca_whiten", x, fitted) / jnp.sqrt(fitted.variances + eps)
+    z = coordinates("zca_whiten", x, fitted) / jnp.sqrt(fitted.variances + eps)[None]
     return times(z, fitted.axes).reshape(jnp.shape(x)).astype(floating(x))
 
 
@@ -112,4 +112,4 @@ def zca_unwhiten(y: jax.Array, fitted: PCA, eps: float = 1e-5) -> jax.Array:
         [6.0, 9.0]
     """
     z = coordinates("zca_unwhiten", y, fitted._replace(mean=jnp.zeros_like(fitted.mean)))
-    return examples("zca_unwhiten", z, jnp.sqrt(fitted.variances + eps), fitted).astype(floating(y))
+    return examples("zca_unwhiten", z, jnp.sqrt(fitted.variances + eps)[None], fitted).astype(floating(y))
