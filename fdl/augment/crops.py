@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.augment.geometry import Method, check_method
-from fdl.augment.images import check_images, check_pair, check_random, filling, like, numbers
+from fdl.augment.images import Fill, check_images, check_pair, check_random, filling, like, numbers
 from fdl.counts import check_count, for_each_axis
 from fdl.errors import InputError
 from fdl.rule import wide
@@ -66,7 +66,7 @@ def random_crop(
     *,
     size: Size | None = None,
     mode: Literal["constant", "reflect"] = "constant",
-    fill: Any = 0.0,
+    fill: Fill = 0.0,
 ) -> jax.Array:
     """A window of each image, drawn uniformly among all that the padded image has.
 

@@ -15,14 +15,14 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, filling, like, numbers
+from fdl.augment.images import Fill, check_images, filling, like, numbers
 from fdl.errors import InputError
 from fdl.rule import wide
 
 Method = Literal["bilinear", "nearest"]
 
 
-def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear", fill: Any = 0.0) -> jax.Array:
+def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear", fill: Fill = 0.0) -> jax.Array:
     """The images on a plane that an affine map has moved: y_p = x_{A p + b}.
 
     Args:
@@ -78,7 +78,7 @@ def warp(images: jax.Array, matrices: jax.Array, *, method: Method = "bilinear",
     return like((1 - below) * upper + below * lower, images)
 
 
-def rotate(images: jax.Array, degrees: Any, *, method: Method = "bilinear", fill: Any = 0.0) -> jax.Array:
+def rotate(images: jax.Array, degrees: Any, *, method: Method = "bilinear", fill: Fill = 0.0) -> jax.Array:
     """Turns images about their middle, counter-clockwise.
 
     Args:
@@ -102,7 +102,7 @@ def rotate(images: jax.Array, degrees: Any, *, method: Method = "bilinear", fill
     return warp(images, matrices_of(rotation(angle)), method=method, fill=fill)
 
 
-def translate(images: jax.Array, shifts: Any, *, method: Method = "bilinear", fill: Any = 0.0) -> jax.Array:
+def translate(images: jax.Array, shifts: Any, *, method: Method = "bilinear", fill: Fill = 0.0) -> jax.Array:
     """Moves images down and to the right.
 
     Args:
@@ -126,7 +126,7 @@ def translate(images: jax.Array, shifts: Any, *, method: Method = "bilinear", fi
     return warp(images, matrices_of(jnp.eye(2, dtype=b.dtype), b), method=method, fill=fill)
 
 
-def shear(images: jax.Array, slopes: Any, *, method: Method = "bilinear", fill: Any = 0.0) -> jax.Array:
+def shear(images: jax.Array, slopes: Any, *, method: Method = "bilinear", fill: Fill = 0.0) -> jax.Array:
     """Moves rows sideways the more the lower they are, and columns down the more they are to the right.
 
     What is seen at (y, x) was at (y - v x, x - h y), with (v, h) the slopes.

@@ -17,6 +17,7 @@ from fdl.keys import check_key
 from fdl.rule import wide
 
 WHITE = 255  # of bytes; that of floats is 1
+Fill = float | Sequence[float] | jax.Array  # one value, or one for each channel
 
 
 def check_images(who: str, images: Any, any_dtype: bool = False) -> None:
@@ -121,7 +122,7 @@ def per_image(who: str, name: str, value: Any, images: Any) -> jax.Array:
     return value.reshape(-1, 1, 1, 1)
 
 
-def filling(who: str, fill: Any, images: Any) -> jax.Array:
+def filling(who: str, fill: Fill, images: Any) -> jax.Array:
     """What is put where an image has nothing, one value or one for each channel, as an array of their dtype and rank.
 
     Raises:
@@ -137,22 +138,20 @@ def filling(who: str, fill: Any, images: Any) -> jax.Array:
         fdl.errors.InputError: cutout of uint8 images needs fill as a whole number from 0 to 255, got 0.5
     """
     channels, dtype = jnp.shape(images)[-1], jnp.result_type(images)
-    if any(isinstance(value, jax.core.Tracer) for value in jax.tree.leaves(fill)):
-        fill = jnp.asarray(fill)
-    else:
-        fill = np.asarray(fill)
-        if not jnp.issubdtype(dtype, jnp.inexact):
-            low, high = (jnp.iinfo(dtype).min, jnp.iinfo(dtype).max) if dtype != jnp.bool_ else (0, 1)
-            if not np.all((fill == np.round(fill)) & (low <= fill) & (fill <= high)):
-                raise InputError(
-                    f"{who} of {dtype} images needs fill as a whole number from {low} to {high}, got {fill.tolist()}"
-                )
-    if jnp.shape(fill) not in ((), (channels,)):
+    is_hidden = any(isinstance(value, jax.core.Tracer) for value in jax.tree.leaves(fill))
+    values: Any = jnp.asarray(fill) if is_hidden else np.asarray(fill)
+    if not is_hidden and not jnp.issubdtype(dtype, jnp.inexact):
+        low, high = (0, 1) if dtype == jnp.bool_ else (jnp.iinfo(dtype).min, jnp.iinfo(dtype).max)
+        if not np.all((values == np.round(values)) & (low <= values) & (values <= high)):
+            raise InputError(
+                f"{who} of {dtype} images needs fill as a whole number from {low} to {high}, got {values.tolist()}"
+            )
+    if values.shape not in ((), (channels,)):
         raise InputError(
             f"{who} of images with {channels} channels needs one fill for all or one for each, [] or [{channels}], "
-            f"got {list(jnp.shape(fill))}"
+            f"got {list(values.shape)}"
         )
-    return jnp.asarray(fill).astype(dtype).reshape(1, 1, 1, -1)
+    return jnp.asarray(values).astype(dtype).reshape(1, 1, 1, -1)
 
 
 def positions(images: Any) -> tuple[jax.Array, jax.Array]:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fdl.augment.images import check_images, check_random, check_range, filling, like_shades, positions, shades
+from fdl.augment.images import Fill, check_images, check_random, check_range, filling, like_shades, positions, shades
 from fdl.counts import for_each_axis
 from fdl.errors import InputError
 
@@ -112,7 +112,7 @@ def pca_color_noise(key: jax.Array, images: jax.Array, axes: jax.Array, strength
     return like_shades(x + (amounts * jnp.asarray(axes, x.dtype)[None]).sum(1)[:, None, None, :], images)
 
 
-def erase(images: jax.Array, corners: Any, size: int | tuple[int, int], fill: Any = 0.0) -> jax.Array:
+def erase(images: jax.Array, corners: Any, size: int | tuple[int, int], fill: Fill = 0.0) -> jax.Array:
     """Fills a rectangle of each image with one value, or with one colour.
 
     Args:
@@ -147,7 +147,7 @@ def erase(images: jax.Array, corners: Any, size: int | tuple[int, int], fill: An
     return jnp.where(inside, filling("erase", fill, images), images)
 
 
-def cutout(key: jax.Array, images: jax.Array, size: int | tuple[int, int] = 8, *, fill: Any = 0.0) -> jax.Array:
+def cutout(key: jax.Array, images: jax.Array, size: int | tuple[int, int] = 8, *, fill: Fill = 0.0) -> jax.Array:
     """Erases a square of each image, around a pixel that is drawn uniformly; at the rim, less of it is inside.
 
     Args:

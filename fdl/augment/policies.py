@@ -24,14 +24,13 @@ those of torchvision.
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from fdl.augment import color, geometry, tones
 from fdl.augment.geometry import Method
-from fdl.augment.images import check_random, check_range
+from fdl.augment.images import Fill, check_random, check_range
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.rule import wide
@@ -50,7 +49,7 @@ def policy_operations(
     max_change: float = 0.9,
     least_bits: int = 4,
     method: Method = "nearest",
-    fill: Any = 0.0,
+    fill: Fill = 0.0,
 ) -> Operations:
     """The 14 operations, as functions of images and of a strength for each, from -1 to 1.
 

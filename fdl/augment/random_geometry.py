@@ -7,17 +7,16 @@ translation, a shear and a zoom at once, and the others are what it does with on
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from fdl.augment.geometry import Method, matrices_of, product, rotation, shearing, warp
-from fdl.augment.images import check_pair, check_random, check_range
+from fdl.augment.images import Fill, check_pair, check_random, check_range
 
 
 def random_rotation(
-    key: jax.Array, images: jax.Array, max_degrees: float = 15.0, *, method: Method = "bilinear", fill: Any = 0.0
+    key: jax.Array, images: jax.Array, max_degrees: float = 15.0, *, method: Method = "bilinear", fill: Fill = 0.0
 ) -> jax.Array:
     """`rotate` by an angle drawn for each image, uniformly from -max_degrees to max_degrees.
 
@@ -44,7 +43,7 @@ def random_rotation(
 
 
 def random_translation(
-    key: jax.Array, images: jax.Array, max_shift: float = 0.1, *, method: Method = "bilinear", fill: Any = 0.0
+    key: jax.Array, images: jax.Array, max_shift: float = 0.1, *, method: Method = "bilinear", fill: Fill = 0.0
 ) -> jax.Array:
     """`translate` by shifts drawn for each image, uniformly up to a part of its height and of its width.
 
@@ -72,7 +71,7 @@ def random_translation(
 
 
 def random_shear(
-    key: jax.Array, images: jax.Array, max_slope: float = 0.2, *, method: Method = "bilinear", fill: Any = 0.0
+    key: jax.Array, images: jax.Array, max_slope: float = 0.2, *, method: Method = "bilinear", fill: Fill = 0.0
 ) -> jax.Array:
     """`shear` with a vertical and a horizontal slope drawn for each image, uniformly from -max_slope to max_slope.
 
@@ -107,7 +106,7 @@ def random_affine(
     max_slope: float = 0.0,
     zoom: Sequence[float] = (1.0, 1.0),
     method: Method = "bilinear",
-    fill: Any = 0.0,
+    fill: Fill = 0.0,
 ) -> jax.Array:
     """Zoom, shear, rotation and translation, in this order, with one interpolation for all of them.
 
