@@ -565,3 +565,15 @@ def test_memory_is_where_the_parameters_are():
     assert opt_state.slots["mean"]["w"].sharding == sharding
     updates, opt_state = jax.jit(opt.update)(params, opt_state, params)
     assert updates["w"].sharding.is_equivalent_to(sharding, 2)
+
+
+def test_the_norm_of_spread_gradients_gathers_nothing():
+    mesh = jax.make_mesh((8,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    grads = {
+        name: jax.device_put(3 * jnp.ones((2, 16, 24)), jax.sharding.NamedSharding(mesh, spec))
+        for name, spec in {"rows": jax.P(None, "d"), "columns": jax.P(None, None, "d")}.items()
+    }
+    compiled = jax.jit(optim.global_norm).lower(grads).compile()
+    np.testing.assert_allclose(compiled(grads), 3 * (2 * 2 * 16 * 24) ** 0.5, rtol=1e-6)
+    assert "all-reduce" in compiled.as_text()
+    assert "all-gather" not in compiled.as_text()

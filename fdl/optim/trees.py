@@ -162,7 +162,9 @@ def length(a: jax.Array) -> jax.Array:
         >>> float(length(jnp.array([3.0, 4.0]))), round(float(length(jnp.array([3e-30, 4e-30]))) * 1e30, 4)
         (5.0, 5.0)
     """
-    total = jnp.vdot(a, a)  # on CPU a product runs on all cores, and a sum on one
+    # On CPU a product runs on all cores, and a sum on one. As one row, an array that is spread over devices along
+    # another axis than its first would be gathered.
+    total = jnp.tensordot(a, a, a.ndim)
     is_usual = jnp.isfinite(total) & (total > jnp.finfo(a.dtype).tiny / jnp.finfo(a.dtype).eps)
     return either(is_usual, lambda _: jnp.sqrt(total), norm, a)
 
