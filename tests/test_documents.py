@@ -31,7 +31,7 @@ def test_the_readme_runs():
 
 def test_the_guide_prints_what_it_says():
     results = list(run("docs/guide.md"))
-    assert len(results) == 11
+    assert len(results) == 12
     for printed, expected in results:
         assert NUMBER.split(printed) == NUMBER.split(expected)
         numbers, told = ([float(number) for number in NUMBER.findall(text)] for text in (printed, expected))
