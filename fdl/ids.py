@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 
 
@@ -33,7 +34,7 @@ def first_outside(integers: Any, end: int, where: Any = None) -> int | None:
         >>> first_outside(np.array([1, 5, -1]), 5), first_outside(np.array([1, 5]), 5, where=np.array([True, False]))
         (5, None)
     """
-    if isinstance(integers, jax.core.Tracer) or isinstance(where, jax.core.Tracer):
+    if not is_concrete(integers, where):
         return None
     seen = np.asarray(integers)
     outside = seen[((seen < 0) | (seen >= end)) & (True if where is None else np.asarray(where))]

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 from fdl.keys import check_key
 from fdl.rule import wide
@@ -199,7 +200,7 @@ def like_clipped(values: jax.Array, images: jax.Array) -> jax.Array:
     Raises:
         InputError: for floats that are far from being shades, where they can be seen.
     """
-    if jnp.result_type(images) != jnp.uint8 and not isinstance(images, jax.core.Tracer):
+    if jnp.result_type(images) != jnp.uint8 and is_concrete(images):
         seen = np.asarray(images)  # jnp would record its operations, and have no value, wherever something is traced
         low, high = float(seen.min(initial=0)), float(seen.max(initial=1))
         if low < -0.5 or high > 1.5:

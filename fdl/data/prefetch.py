@@ -22,7 +22,9 @@ def prefetch(batches: Iterable[Any], size: int = 2, *, device: Any = None) -> It
         batches: any iterable of pytrees. Their arrays go to the device, NumPy's from a copy, so that the source
             may fill the same buffers again; all else (positions, names) passes as it is.
         size: how many batches to make ahead of the one in use.
-        device: a device or a sharding, as for `jax.device_put`; by default, where JAX would put a new array.
+        device: a device or a sharding, as for `jax.device_put`; by default, where JAX would put a new array, while
+            what was put on certain devices stays there. Where devices of several processes are meant, each process
+            has to have the same batches, of which it takes its part.
 
     Returns:
         An iterable, with a length if ``batches`` has one. Each iteration over it has a thread of its own,
@@ -109,5 +111,11 @@ def _produce(
 
 def _put(leaf: Any, device: Any) -> Any:
     if isinstance(leaf, np.ndarray):
-        return jax.device_put(np.array(leaf), device)
-    return jax.device_put(leaf, device) if isinstance(leaf, jax.Array) else leaf
+        copy = np.array(leaf)
+        if isinstance(device, jax.sharding.Sharding) and not device.is_fully_addressable:
+            # device_put would wait here for the other processes, while their training steps wait for this one's.
+            copy = copy.astype(jax.dtypes.canonicalize_dtype(copy.dtype))
+            return jax.make_array_from_callback(copy.shape, device, copy.__getitem__)
+        return jax.device_put(copy, device)
+    is_there = device is None and isinstance(leaf, jax.Array) and leaf.committed
+    return jax.device_put(leaf, device) if isinstance(leaf, jax.Array) and not is_there else leaf

@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 from fdl.losses.arguments import (
     check_alike,
@@ -74,7 +75,7 @@ def sigmoid_cross_entropy(logits: jax.Array, targets: jax.Array, *, where: jax.A
 def _(logits, targets, *, where):
     check_alike("sigmoid_cross_entropy", logits=logits, targets=targets)
     check_where("sigmoid_cross_entropy", where, jnp.shape(logits))
-    if isinstance(targets, jax.core.Tracer) or isinstance(where, jax.core.Tracer):
+    if not is_concrete(targets, where):
         return
     values = np.asarray(targets)
     outside = values[((values < 0) | (values > 1)) & (True if where is None else np.asarray(where))]
