@@ -1,5 +1,7 @@
 """Loops over groups of examples: what is made of all at once, and the sizes at which layers go over to them."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,19 +9,31 @@ import pytest
 
 import fdl
 from fdl.layers import rms_norm
-from fdl.layers.in_groups import divisor, in_groups
+from fdl.layers.in_groups import divisor, in_groups, interleaved
 
 
 @pytest.mark.parametrize("size", [1, 2, 6])
-def test_groups_make_what_all_examples_at_once_make(size):
+@pytest.mark.parametrize(
+    "groups", [lambda *arguments: in_groups(arguments[0], arguments[1], 6, *arguments[2:]), interleaved]
+)
+def test_groups_make_what_all_examples_at_once_make(groups, size):
     examples = {"a": jnp.arange(12.0).reshape(6, 2), "b": jnp.arange(6)}
 
     def function(group):
         return group["a"] * group["b"][:, None], group["a"].sum(0)
 
-    made, total = jax.jit(lambda examples: in_groups(function, size, 6, examples, jnp.zeros(2)))(examples)
+    made, total = jax.jit(lambda examples: groups(function, size, examples, jnp.zeros(2)))(examples)
     np.testing.assert_array_equal(made, function(examples)[0])
     np.testing.assert_array_equal(total, function(examples)[1])
+
+
+def test_interleaved_groups_of_spread_examples_stay_where_they_are():
+    mesh = jax.make_mesh((8,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    a = jnp.arange(64.0 * 6).reshape(64, 6)
+    spread = jax.device_put(a, jax.sharding.NamedSharding(mesh, jax.P("d")))
+    compiled = jax.jit(lambda a: interleaved(lambda a: (jnp.sin(a) * a, ()), 16, a)[0]).lower(spread).compile()
+    np.testing.assert_allclose(compiled(spread), jnp.sin(a) * a, rtol=1e-6)
+    assert not re.findall("all-gather|all-to-all|all-reduce|collective-permute", compiled.as_text())
 
 
 @pytest.mark.parametrize(("n", "most", "expected"), [(16, 5, 4), (16, 16, 16), (7, 3, 1), (0, 3, 0), (5, 0, 1)])

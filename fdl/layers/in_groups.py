@@ -1,7 +1,8 @@
 """A loop over groups of examples, or of rows, where what is made of all of them at once would leave the cache.
 
 They are independent of each other, so a loop over them costs little, and what an operation makes of a few of them is
-still at hand for the next one. A GPU or TPU needs many of them to be busy: it has groups of its own size.
+still at hand for the next one. A GPU or TPU needs many of them to be busy: it has groups of its own size, and each of
+them has examples from all over the batch, since the batch may be spread over several.
 """
 
 from collections.abc import Callable
@@ -30,13 +31,44 @@ def in_groups(
         >>> made.tolist(), float(total)
         ([0.0, 2.0, 4.0, 6.0, 8.0, 10.0], 15.0)
     """
-    if on_cpu == elsewhere:
-        return _one_after_the_other(function, on_cpu, examples, zero)
+    n = jax.tree.leaves(examples)[0].shape[0]
+    if on_cpu == elsewhere == n:
+        return function(examples)
     return jax.lax.platform_dependent(
         examples,
         cpu=lambda examples: _one_after_the_other(function, on_cpu, examples, zero),
-        default=lambda examples: _one_after_the_other(function, elsewhere, examples, zero),
+        default=lambda examples: interleaved(function, elsewhere, examples, zero),
     )
+
+
+def interleaved(
+    function: Callable[[Any], tuple[Any, Any]], size: int, examples: Any, zero: Any = ()
+) -> tuple[Any, Any]:
+    """`in_groups`, in groups of every so many-th example: of n / size groups, one has examples 0, n / size, ...
+
+    Where the examples are spread over devices, each device has some of every group, and works in every round of the
+    loop. Of neighbours, it would be given those that lie elsewhere, and all devices would compute the same.
+
+    Args:
+        function, examples, zero: as for `in_groups`.
+        size: how many examples a group has, a divisor of their number. A multiple of the number of devices moves none.
+
+    Example:
+        >>> interleaved(lambda a: (a - a[0], ()), 2, jnp.arange(6.0))[0].tolist()
+        [0.0, 0.0, 0.0, 3.0, 3.0, 3.0]
+    """
+    n = jax.tree.leaves(examples)[0].shape[0]
+    if size == n:
+        return function(examples)
+    groups = n // size
+    apart = jax.tree.map(lambda a: a.reshape(size, groups, *a.shape[1:]), examples)
+
+    def step(sums: Any, number: jax.Array) -> tuple[Any, Any]:
+        made, terms = function(jax.tree.map(lambda a: slice_at(a, number, 1, axis=1).squeeze(1), apart))
+        return jax.tree.map(jnp.add, sums, terms), made
+
+    sums, made = jax.lax.scan(step, zero, jnp.arange(groups))
+    return jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1).reshape(n, *a.shape[2:]), made), sums
 
 
 def group_size(n: int, numbers: int, most: int, least: int = 0) -> int:
