@@ -1,4 +1,4 @@
-"""Two processes, each with devices and a part of every batch of its own, train what one process trains."""
+"""Two processes, each with devices and a part of every batch of its own, train what one trains, and save it."""
 
 import socket
 import subprocess
@@ -12,7 +12,7 @@ import jax
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
-process, port = map(int, sys.argv[1:])
+process, port, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 jax.distributed.initialize(f"localhost:{port}", 2, process)
 
 import numpy as np
@@ -22,7 +22,7 @@ from fdl.data import Batches, prefetch
 from fdl.layers import Affine, BatchNorm, Embedding, Flatten, Serial
 from fdl.losses import softmax_cross_entropy
 from fdl.optim import adam, chain, clip_by_global_norm
-from fdl.train import evaluate, fit, init_train_state, make_eval_step, make_train_step, supervised
+from fdl.train import Checkpoints, evaluate, fit, init_train_state, make_eval_step, make_train_step, supervised
 
 net, optimizer = Serial(Embedding(7, 4), Flatten(), BatchNorm(), Affine(3)), chain(clip_by_global_norm(1.0), adam(0.01))
 objective = supervised(net, softmax_cross_entropy)
@@ -59,17 +59,28 @@ for spread in (
 ):
     train_state = jax.jit(begin, out_shardings=everywhere)()
     np.testing.assert_allclose(losses(train_state, spread, of_all(data)), alone, rtol=1e-4)
+
+run = fit(train_step, jax.jit(begin, out_shardings=everywhere)(), batches, epochs=1, progress=None)
+with Checkpoints(folder) as checkpoints:
+    checkpoints(run)
+    restored = checkpoints.restore(run.train_state).train_state
+for saved, read in zip(jax.tree.leaves(run.train_state), jax.tree.leaves(restored), strict=True):
+    assert read.sharding == saved.sharding
+    assert (read == saved).all()
 """
 
 
-def test_processes_that_share_batches_train_what_one_trains():
+def test_processes_that_share_batches_train_what_one_trains(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", PROGRAM]
     processes = [
         subprocess.Popen(
-            [*command, str(i), str(port)], cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True
+            [*command, str(i), str(port), str(tmp_path)],
+            cwd=Path(__file__).parents[1],
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for i in range(2)
     ]

@@ -4,6 +4,7 @@ Random keys become the numbers that they are made of, with the name of the gener
 described and not stored. On the way back each array goes to the devices that its counterpart in another tree is on.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -89,8 +90,9 @@ def _filled(leaf: Any, array: Any, generator: str | None) -> jax.Array:
         array = jnp.array(array)  # a copy of its own, which a training step may take over
     if generator is None:
         return array
-    key = jax.random.wrap_key_data(array, impl=generator)
-    return key if (place := _place(leaf)) is None else jax.device_put(key, place)
+    wrap = functools.partial(jax.random.wrap_key_data, impl=generator)
+    # device_put takes no keys to the devices of several processes.
+    return wrap(array) if (place := _place(leaf)) is None else jax.jit(wrap, out_shardings=place)(array)
 
 
 def _leaves(tree: Any) -> dict[str, Any]:
