@@ -139,9 +139,9 @@ def filling(who: str, fill: Fill, images: Any) -> jax.Array:
         fdl.errors.InputError: cutout of uint8 images needs fill as a whole number from 0 to 255, got 0.5
     """
     channels, dtype = jnp.shape(images)[-1], jnp.result_type(images)
-    is_hidden = any(isinstance(value, jax.core.Tracer) for value in jax.tree.leaves(fill))
-    values: Any = jnp.asarray(fill) if is_hidden else np.asarray(fill)
-    if not is_hidden and not jnp.issubdtype(dtype, jnp.inexact):
+    can_be_seen = is_concrete(*jax.tree.leaves(fill))
+    values: Any = np.asarray(fill) if can_be_seen else jnp.asarray(fill)
+    if can_be_seen and not jnp.issubdtype(dtype, jnp.inexact):
         low, high = (0, 1) if dtype == jnp.bool_ else (jnp.iinfo(dtype).min, jnp.iinfo(dtype).max)
         if not np.all((values == np.round(values)) & (low <= values) & (values <= high)):
             raise InputError(

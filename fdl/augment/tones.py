@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.augment.images import WHITE, check_images, like_clipped, like_shades, per_image, shades
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 
 LEVELS = 256
@@ -135,7 +136,7 @@ def equalize(images: jax.Array) -> jax.Array:
 
 def _within(value: Any, low: float, high: float) -> bool:
     """Whether numbers are all in a range, as far as can be seen: while something is compiled they have no values."""
-    return isinstance(value, jax.core.Tracer) or bool(np.all((low <= np.asarray(value)) & (np.asarray(value) <= high)))
+    return not is_concrete(value) or bool(np.all((low <= np.asarray(value)) & (np.asarray(value) <= high)))
 
 
 def _bytes(images: jax.Array) -> jax.Array:
