@@ -6,9 +6,14 @@ import sys
 from pathlib import Path
 
 PROGRAM = """
+import functools
 import sys
-import jax
 
+import jax
+from jaxlib import _jax
+
+# Gloo would look the machine's own name up, which not every machine can.
+_jax.make_gloo_tcp_collectives = functools.partial(_jax.make_gloo_tcp_collectives, hostname="localhost")
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
