@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, glorot_uniform, zeros
@@ -204,7 +205,7 @@ class MultiHeadAttention(Layer):
                 f"MultiHeadAttention began a stream of {state['keys'].shape[0]} sequences and is given {q.shape[0]}"
             )
         end = start + new
-        known = new if isinstance(end, jax.core.Tracer) else int(end)
+        known = int(end) if is_concrete(end) else new
         if known > room:
             raise InputError(f"MultiHeadAttention began a stream of {room} positions and is given {known}")
         rows = start + jnp.arange(new)

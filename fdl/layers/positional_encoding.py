@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import Initializer, normal
@@ -97,7 +98,7 @@ def _added(x: Any, table: jax.Array, state: Tree) -> tuple[Any, Tree]:
         return x + table[None, : x.shape[1]].astype(x.dtype), state
     start, end = state["position"], state["position"] + x.shape[1]
     rows = start + jnp.arange(x.shape[1])
-    if not isinstance(end, jax.core.Tracer) and end > len(state["room"]):
+    if is_concrete(end) and end > len(state["room"]):
         raise InputError(f"a stream of {len(state['room'])} positions began, and is given {int(end)}")
     return x + embedding(rows, table[: len(state["room"])])[None].astype(x.dtype), state | {"position": end}
 

@@ -18,8 +18,8 @@ class Repeat(Copies):
     takes as long for a hundred layers as for one. The output of each is the first input of the next; further inputs
     (a mask, an encoder's output) are the same for all. With a random key each layer draws for itself.
 
-    What is stacked has to be copied: on a CPU, ``Serial(*[layer] * n)`` takes some 5 % less time for a few layers, and
-    more memory.
+    What is stacked has to be copied: of a few layers, ``Serial(*[layer] * n)`` is faster on a CPU, and needs more
+    memory.
 
     Args:
         layer: what is repeated; its output has the shape and dtype of its first input.

@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 from fdl.ids import check_ids
 from fdl.initializers import Initializer, truncated_normal
@@ -232,7 +233,7 @@ def mask_words(
         raise InputError(f"mask_words needs the id of a word as mask, in [0, {vocabulary}), got {mask}")
     check_where("mask_words", where, jnp.shape(ids))
     check_ids("mask_words", ids, vocabulary, where)
-    if not isinstance(rate, jax.core.Tracer) and not 0 <= rate <= 1:
+    if is_concrete(rate) and not 0 <= rate <= 1:
         raise InputError(f"mask_words needs a rate from 0 to 1, the probability to pick a word, got {rate}")
     ids = as_tokens(ids)  # a byte has no room for a mask behind its 256 values
     pick_key, kind_key, word_key = split_key("mask_words", key, 3)

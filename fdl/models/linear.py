@@ -31,6 +31,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 from fdl.initializers import zeros
 from fdl.layers import Affine
@@ -153,5 +154,5 @@ def _check(x: Any, y: Any, ridge: Any) -> None:
     if len(y_shape) != 2 or y_shape[0] != x_shape[0]:
         hint = ": a single number for each example is y[:, None]" if y_shape == x_shape[:1] else ""
         raise InputError(f"fit_linear_regression expects y of shape [{x_shape[0]}, K], got {list(y_shape)}{hint}")
-    if not isinstance(ridge, jax.core.Tracer) and not ridge >= 0:
+    if is_concrete(ridge) and not ridge >= 0:
         raise InputError(f"fit_linear_regression needs a ridge of at least 0, got {ridge}")

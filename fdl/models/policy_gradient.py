@@ -30,6 +30,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.initializers import orthogonal
@@ -98,7 +99,7 @@ def discounted_returns(rewards: jax.Array, ended: jax.Array, after: jax.Array, *
         >>> discounted_returns(rewards, ended, jnp.array(10.0), discount=0.5).tolist()
         [1.5, 1.0, 4.0, 6.0]
     """
-    if not isinstance(discount, jax.core.Tracer) and not 0 <= discount <= 1:
+    if is_concrete(discount) and not 0 <= discount <= 1:
         raise InputError(f"discounted_returns needs a discount from 0 to 1, got {discount}")
     if rewards.shape != ended.shape or rewards.shape[1:] != jnp.shape(after):
         raise InputError(

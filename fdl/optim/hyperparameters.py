@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 from fdl.lengths import is_positive
 from fdl.paths import path_of
@@ -103,7 +104,7 @@ def check_number(who: str, name: str, value: Any, allowed: Range) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.number | jax.Array) or jnp.ndim(value) > 0:
         raise InputError(f"{who} needs {name} as a number, or as a schedule: a function of the step; got {value!r}")
-    if not isinstance(value, jax.core.Tracer) and not allowed.holds(float(value)):
+    if is_concrete(value) and not allowed.holds(float(value)):
         raise InputError(f"{who} needs {allowed.words.format(name)}, got {value}")
 
 

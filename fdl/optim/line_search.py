@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.optim.choices import check_between, chosen
@@ -321,7 +322,7 @@ def line_search(
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, direction):
         shapes = [jax.tree.map(lambda leaf: list(jnp.shape(leaf)), tree) for tree in (direction, params)]
         raise InputError(f"line_search expects a direction of the form of the parameters, {shapes[1]}, got {shapes[0]}")
-    if not isinstance(alpha, jax.core.Tracer) and not 0 < alpha < float("inf"):
+    if is_concrete(alpha) and not 0 < alpha < float("inf"):
         raise InputError(f"line_search needs alpha, the step to try first, positive and finite, got {alpha}")
     return _line_search(f, how, params, direction, args, alpha)
 

@@ -25,6 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 from fdl.optim.choices import chosen
 from fdl.optim.conjugate_gradient import conjugate_gradient
@@ -166,7 +167,7 @@ def _run(
         "step_tolerance": step_tolerance,
         "max_iterations": max_iterations,
     }.items():
-        if number is not None and not isinstance(number, jax.core.Tracer) and not number >= 0:
+        if number is not None and is_concrete(number) and not number >= 0:
             raise InputError(f"{who} needs {name} of zero or more, got {number}")
     check_params(who, params)
     return _compiled(who, kind, how, f, params, args, tolerance, step_tolerance, max_iterations)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 from fdl.lengths import unit_of
 from fdl.optim.optimizer import Optimizer
@@ -118,5 +119,5 @@ def max_norm(limit: float, keep: Keep = is_weight) -> Optimizer:
 
 
 def _check_limit(who: str, limit: Any) -> None:
-    if not isinstance(limit, jax.core.Tracer) and not 0 < limit < math.inf:
+    if is_concrete(limit) and not 0 < limit < math.inf:
         raise InputError(f"{who} needs a positive, finite limit, got {limit}")

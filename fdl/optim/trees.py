@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 from fdl.lengths import norm
 from fdl.paths import Keep, matcher, path_of
@@ -150,7 +151,7 @@ def either(condition: Any, yes: Callable[..., Any], no: Callable[..., Any], *arg
         >>> either(jnp.array(3) > 2, lambda a: a + 1, lambda a: a - 1, jnp.array(5)).item()
         6
     """
-    if isinstance(condition, jax.core.Tracer):
+    if not is_concrete(condition):
         return jax.lax.cond(condition, yes, no, *args)
     return (yes if condition else no)(*args)
 

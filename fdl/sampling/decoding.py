@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.concrete import is_concrete
 from fdl.errors import InputError
 from fdl.layer import Layer, Tree
 
@@ -105,7 +106,7 @@ def check_stop(who: str, stop: Any) -> None:
 
 def check_found(tokens: jax.Array) -> None:
     """Refuses tokens [..., length] that are none, where they can be seen."""
-    if not isinstance(tokens, jax.core.Tracer) and (lost := tokens == jnp.asarray(NONE).astype(tokens.dtype)).any():
+    if is_concrete(tokens) and (lost := tokens == jnp.asarray(NONE).astype(tokens.dtype)).any():
         first = int(np.argmax(np.any(lost, axis=tuple(range(lost.ndim - 1)))))
         raise InputError(
             f"the scores for token {first} of {tokens.shape[-1]} are NaN: a stream needs room for the prompt and for "

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fdl.concrete import is_concrete
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.keys import check_key
@@ -38,7 +39,7 @@ def temperature(logits: jax.Array, t: float) -> jax.Array:
         >>> temperature(jnp.array([1.0, 2.0]), 0.5).tolist()
         [2.0, 4.0]
     """
-    if not isinstance(t, jax.core.Tracer) and not 0 < t < math.inf:
+    if is_concrete(t) and not 0 < t < math.inf:
         raise InputError(f"temperature needs a positive, finite t, got {t}: for the best token alone there is greedy")
     return logits / t
 
@@ -107,7 +108,7 @@ def min_p(logits: jax.Array, p: float) -> jax.Array:
 
 
 def _check_share(who: str, p: float) -> None:
-    if not isinstance(p, jax.core.Tracer) and not 0 < p <= 1:
+    if is_concrete(p) and not 0 < p <= 1:
         raise InputError(f"{who} needs a p in (0, 1], got {p}")
 
 
