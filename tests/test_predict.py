@@ -131,7 +131,7 @@ def test_a_single_example_is_no_batch():
         (lambda: predict(Total(), {}, {}, X[:0], batch_size=4), r"total has shape \[\]"),
         (lambda: predict(NET, PARAMS, STATE, X.reshape(10, 4, 3)[:, :2]), "affine1"),
         (lambda: predict_views(NET, PARAMS, STATE, X, lambda x: x[0], batch_size=4), r"\[N, V, ...\]"),
-        (lambda: predict_monte_carlo(NET, PARAMS, STATE, X, key=jax.random.key(0), samples=2), "no Dropout"),
+        (lambda: predict_monte_carlo(NET, PARAMS, STATE, X, key=jax.random.key(0), samples=2), "no layer that drops"),
     ],
 )
 def test_refuses(call, message):

@@ -22,9 +22,11 @@ import jax
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.keys import split_key
-from fdl.layer import Layer, Tree, rebuilt
-from fdl.layers.dropout import Dropout
+from fdl.layer import Layer, Tree
 from fdl.layers.ensemble import mean_and_spread
+from fdl.layers.wrapper import Frozen, Wrapper
+
+Kinds = tuple[type[Layer], ...]
 
 
 def monte_carlo(
@@ -34,7 +36,7 @@ def monte_carlo(
     *inputs: Any,
     key: jax.Array,
     samples: int,
-    random: tuple[type[Layer], ...] = (Dropout,),
+    random: Kinds | None = None,
 ) -> tuple[Any, Any]:
     """The mean and the standard deviation of the outputs of a network over passes that drop at random.
 
@@ -44,8 +46,9 @@ def monte_carlo(
         inputs: what goes into the network.
         key: a JAX random key; every pass gets its own from it.
         samples: how many passes, T.
-        random: the kinds of layers that are applied as in training; `SpatialDropout` and `DropPath` are kinds
-            of `Dropout`. Random numbers that a wiring draws by itself while ``net.train`` are not drawn.
+        random: the kinds of layers that are applied as in training. None is for all that drop by a rate of their own:
+            `Dropout` and its kinds, wherever a network has them, and attention. What is `Frozen` drops nothing, as
+            ever, and random numbers that a wiring draws by itself while ``net.train`` are not drawn.
 
     Returns:
         (mean, spread), each of the form, shapes and dtypes of the output. The spread divides by T, not by T - 1,
@@ -71,30 +74,30 @@ def monte_carlo(
     check_count("monte_carlo", "samples", samples)
     found: list[Layer] = []
 
-    def as_in_training(layer: Layer) -> Layer:
-        if not isinstance(layer, random):
-            return layer
-        found.append(layer)
-        return _InTraining(layer)
-
-    sampled = rebuilt(net, as_in_training)
-    if not found:
-        kinds = ", ".join(kind.__name__ for kind in random)
-        raise InputError(f"monte_carlo found no {kinds} in {net!r}, so every pass would give the same")
+    def visit(name: str, layer: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> Any:
+        if isinstance(layer, Frozen):
+            output, state = layer.apply(params, state, *inputs, **options)
+            return output, params, state
+        if _is_random(layer, random):
+            found.append(layer)
+            options["train"] = True
+        return layer.walk(visit, params, state, *inputs, **options)
 
     def one_pass(key: jax.Array) -> Any:
-        return sampled.apply(params, state, *inputs, key=key)[0]
+        return visit(net.name, net, params, state, *inputs, key=key, train=False)[0]
 
-    return mean_and_spread(jax.vmap(one_pass)(split_key("monte_carlo", key, samples)))
+    mean, spread = mean_and_spread(jax.vmap(one_pass)(split_key("monte_carlo", key, samples)))
+    if not found:
+        kinds = "layer that drops" if random is None else ", ".join(kind.__name__ for kind in random)
+        raise InputError(f"monte_carlo found no {kinds} in {net!r}, so every pass would give the same")
+    return mean, spread
 
 
-class _InTraining(Layer):
-    """A layer as it is while training, whatever the pass is for; its parameters and state are its own."""
-
-    layer: Layer
-
-    def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
-        return self.layer.init(key, *inputs)
-
-    def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
-        return self.layer.apply(params, state, *inputs, key=key, train=True)
+def _is_random(layer: Layer, kinds: Kinds | None) -> bool:
+    """Whether a layer, or a wrapper around it, is to be applied as in training."""
+    if isinstance(layer, Wrapper) and _is_random(layer.layer, kinds):
+        return True
+    if kinds is not None:
+        return isinstance(layer, kinds)
+    # A rate of a layer with others inside, as of an EncoderBlock, is that of a Dropout among them.
+    return bool(getattr(layer, "rate", 0)) and (isinstance(layer, Wrapper) or not layer.children)
