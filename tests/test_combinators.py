@@ -33,6 +33,8 @@ from fdl.layers import (
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (4, 3))
 BLOCK = Residual(Serial(Affine(5), BatchNorm(), Relu(), Dropout(0.5), Affine(3)))
+XS, LENGTHS = jax.random.normal(jax.random.key(1), (2, 6, 3)), jnp.array([6, 4])
+TWO, ADDED = network()(lambda net, x: (x, x)), network()(lambda net, pair: pair[0] + pair[1])
 
 
 @functools.partial(jax.jit, static_argnames=["layer", "train"])
@@ -195,6 +197,14 @@ def test_frozen_goes_on_with_a_stream():
     assert_equal(jnp.concatenate(pieces, axis=1), layer.apply(params, state, xs)[0])
 
 
+def test_a_residual_of_several_inputs_adds_what_its_shortcut_says():
+    first = network()(lambda net, xs, lengths: xs)
+    layer = Residual(LSTM(3), first)
+    params, state = layer.init(KEY, XS, LENGTHS)
+    hs = LSTM(3).apply(params["body"], state["body"], XS, LENGTHS)[0]
+    assert_equal(layer.apply(params, state, XS, LENGTHS)[0], XS + hs)
+
+
 def test_parallel_in_a_chain():
     net = Serial(Parallel(Affine(2), Affine(2)), network(a=Affine(1))(lambda net, x, y: net.a(x * y)))
     params, state = net.init(KEY, X, X)
@@ -223,6 +233,11 @@ def test_reshape():
         (lambda: Reshape(2).init(KEY, jnp.ones(())), r"Reshape expects a batch"),
         (lambda: Serial(Affine(3), affine1=Affine(4)), "Serial has two layers called 'affine1'"),
         (lambda: Concat(Affine(3), affine1=Affine(4)), "Concat has two layers called 'affine1'"),
+        (lambda: Residual(LSTM(3)).init(KEY, XS, LENGTHS), "only input, got 2 inputs: give it a shortcut"),
+        (lambda: Residual(TWO).init(KEY, X), "Residual adds arrays, but its body gives a tuple"),
+        (lambda: Residual(Relu(), TWO).init(KEY, X), "Residual adds arrays, but its shortcut gives a tuple"),
+        (lambda: Residual(ADDED).init(KEY, (X, X)), "Residual adds arrays, but is given a tuple"),
+        (lambda: Concat(Relu(), TWO).init(KEY, X), "Concat joins arrays, but its branch '.*1' gives a tuple"),
         (lambda: jax.jit(Serial(Relu()).apply)({"relu1": {}}, {"relu1": {}}, X, train=True), "train as a Python bool"),
         (lambda: Serial(Relu()).apply({"relu1": {}}, {"relu1": {}}, X, train="test"), "as True or False, got 'test'"),
         (lambda: Serial(Relu()).init(0, X), r"serial expects a JAX random key, such as jax.random.key\(0\), got 0"),

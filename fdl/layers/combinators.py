@@ -57,6 +57,9 @@ class Serial(Combinator):
 class Concat(Serial, init=False):
     """Gives the same inputs to every branch and concatenates the outputs along the last axis.
 
+    Raises:
+        InputError: when a branch gives no array, or one that differs in another axis.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from fdl.layers import Affine, Concat
@@ -68,6 +71,8 @@ class Concat(Serial, init=False):
 
     def wire(self, net: Net, *inputs: Any) -> Any:
         outputs = [child(*inputs) for child in net]
+        for name, y in zip(self.children, outputs, strict=True):
+            _check_array(f"Concat joins arrays, but its branch {name!r} gives", y)
         if len({y.shape[:-1] for y in outputs}) != 1:
             shapes = dict(zip(self.children, [y.shape for y in outputs], strict=True))
             raise InputError(f"the branches of Concat may differ in their last axis only, got {shapes}")
@@ -99,7 +104,8 @@ class Residual(Combinator):
     """Adds a body to its own input: y = body(x) + shortcut(x), where no shortcut is x itself.
 
     Raises:
-        InputError: when the two have different shapes; nothing is broadcast.
+        InputError: when the two have different shapes, as nothing is broadcast, or are no arrays, and for several
+            inputs without a shortcut.
 
     Source: He et al., "Deep residual learning for image recognition" (2016).
 
@@ -121,13 +127,25 @@ class Residual(Combinator):
 
     def wire(self, net: Net, *inputs: Any) -> Any:
         y = net.body(*inputs)
-        (x,) = inputs if self.shortcut is None else (net.shortcut(*inputs),)
+        _check_array("Residual adds arrays, but its body gives", y)
+        if self.shortcut is None and len(inputs) != 1:
+            raise InputError(
+                f"Residual adds its body to its only input, got {len(inputs)} inputs: give it a shortcut, which gets "
+                "them all as well, or write the sum in a function for fdl.network"
+            )
+        x = inputs[0] if self.shortcut is None else net.shortcut(*inputs)
+        _check_array(f"Residual adds arrays, but {'is given' if self.shortcut is None else 'its shortcut gives'}", x)
         if x.shape != y.shape:
             raise InputError(
                 f"the body of Residual gives {list(y.shape)}, but its shortcut gives {list(x.shape)}: "
                 "a shortcut that changes the shape, like Affine or a 1x1 Conv, is usually what is missing"
             )
         return x + y
+
+
+def _check_array(what: str, value: Any) -> None:
+    if not hasattr(value, "shape"):
+        raise InputError(f"{what} a {type(value).__name__}")
 
 
 def _numbered(layers: tuple[Layer, ...]) -> list[tuple[str, Layer]]:
