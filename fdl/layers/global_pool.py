@@ -82,8 +82,8 @@ def global_max_pool(x: jax.Array) -> jax.Array:
         InputError: for x of another rank, of integers, or without any position.
 
     Remembers:
-        the number of the position that won, as the smallest unsigned integer that holds it, of the shape of y, and
-        the sizes of x, in no bytes.
+        the number of the position that won, as the smallest unsigned integer that holds how many there are, of the
+        shape of y, and the sizes of x, in no bytes.
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -19,8 +19,8 @@ There are two kinds. Here r multiplies s, after the product with wh, as in the f
 in PyTorch's GRU and in Keras' with reset_after=True, its default: one product per step, of all three thirds at
 once. Cho et al. in print, and Keras with reset_after=False, multiply h by r before that product: another function,
 and two products one after the other. Weights carry over from PyTorch, whose gates r, z, n are these, with
-b = b_ih + b_hh for r and u, b_in for n, and bh = b_hn; from Keras with its order z, r, h changed. Chung et al. write u
-for what is renewed: their u is 1 - u here.
+b = b_ih + b_hh for r and u, b_in for n, and bh = b_hn; from Keras with its order z, r, h changed. Chung et al. write z
+for what is renewed, which is 1 - u here.
 
 Sources: Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine
 translation" (2014); Chung et al., "Empirical evaluation of gated recurrent neural networks" (2014).

@@ -78,7 +78,8 @@ def max_pool(
             or that see nothing but padding.
 
     Remembers:
-        the number of the tap that won, as the smallest unsigned integer that holds it, of the shape of y.
+        the number of the tap that won, as the smallest unsigned integer that holds how many there are, of the shape
+        of y.
 
     Source:
         Ranzato, Huang, Boureau and LeCun (2007).

@@ -143,7 +143,9 @@ class MultiHeadAttention(Layer):
         return self._mapped(params, "out", y), state
 
     def weights(self, params: Tree, x: Any, context: Any = None, lengths: Any = None, mask: Any = None) -> jax.Array:
-        """Which positions each query looks at, to plot: the weights [N, heads, Tq, Tk], of which each row sums to one.
+        """Which positions each query looks at, to plot: the weights [N, heads, Tq, Tk].
+
+        Each row sums to one, or is zero where there is no key.
 
         Args:
             params, x, context, lengths, mask: as for `apply`.

@@ -150,8 +150,8 @@ def gelu(x: jax.Array, approximate: bool = True) -> jax.Array:
     Args:
         x: floats of any shape.
         approximate: whether P is taken as (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which is off by at
-            most 0.0005, and what GPT-2 uses; otherwise it is (1 + erf(x / sqrt(2))) / 2. With gradients the far
-            left tail, where either one is smaller than the rounding of 1, comes out as about 0.
+            most 0.0005, and what GPT-2 uses; otherwise it is (1 + erf(x / sqrt(2))) / 2. The far left tail,
+            where either one is smaller than the rounding of 1, comes out as about 0.
 
     Returns:
         y, of the same shape and dtype, computed in float32 or wider. NaN stays NaN.

@@ -177,7 +177,9 @@ class AttendingLSTM(Layer):
         return LSTM(self.hidden).begin_stream(params["lstm"], state, batch, length)
 
     def weights(self, params: Tree, ys: Any, keys: Any, start: Any, lengths: Any = None) -> jax.Array:
-        """Which keys each step looks at, to plot: [N, T, S], of which each row sums to one.
+        """Which keys each step looks at, to plot: [N, T, S].
+
+        Each row sums to one, or is zero where there is no key.
 
         Args:
             params, ys, keys, start, lengths: as for `apply`.

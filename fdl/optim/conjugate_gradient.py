@@ -23,7 +23,7 @@ made, a = a0 (g0 . p0) / (g . p), and 1 / |g| at the beginning.
 
 Source: Hestenes and Stiefel (1952); Fletcher and Reeves (1964); Polak and Ribiere (1969); Powell (1977) for
 the test; Gilbert and Nocedal (1992) for the "+". Equations as in Nocedal and Wright, "Numerical optimization" (2006),
-section 5.2, and 3.60 for the first step to try.
+section 5.2, and section 3.5 for the first step to try.
 """
 
 import dataclasses
