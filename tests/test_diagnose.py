@@ -268,6 +268,14 @@ def test_overfitting(net, settings, words):
     assert words in found.verdict
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3, 1e6])
+def test_targets_of_every_size_have_to_be_learnt(size):
+    """The least that the squared error can be is 0, however far from 0 the targets are."""
+    targets = size * (1 + X[:8, :2] / 10)
+    found = overfit_one_batch(Affine(2), of_regression, *start(Affine(2)), (X[:8], targets), KEY, steps=20)
+    assert found.target == pytest.approx(0.05 * 2 * np.mean(targets**2), rel=0.02)
+
+
 def test_what_cannot_be_learnt_by_heart():
     contradicting = np.repeat(X[:4], 2, axis=0), np.arange(8, dtype=np.int32) % 4
     net = Affine(4)
