@@ -192,6 +192,10 @@ def test_a_run_counts_by_its_last_record():
         results.add(config(), broken._replace(stopped=None))
     with pytest.raises(InputError, match="an outcome is a dict of metrics by name, or what fit returned, got"):
         results.add(config(), 0.3)
+    at_once = results.add(config(), Fitted(None, stopped="stopped by SIGTERM"))  # before its first record
+    assert math.isnan(at_once.trials[-1].metrics["validation_loss"])
+    with pytest.raises(InputError, match=r'have to have "validation_loss", got \[\]'):
+        results.add(config(), Fitted(None))
 
 
 @pytest.mark.parametrize(

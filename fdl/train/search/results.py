@@ -95,7 +95,7 @@ class Results:
         """
         if isinstance(outcome, Fitted):
             missing = {self.metric: math.nan} if outcome.stopped is not None else {}
-            outcome = missing | dict(outcome.history[-1])
+            outcome = missing | dict(*outcome.history[-1:])
         if not isinstance(outcome, Mapping):
             raise InputError(f"an outcome is a dict of metrics by name, or what fit returned, got {outcome!r}")
         metrics = {name: value if isinstance(value, int) else float(value) for name, value in outcome.items()}
