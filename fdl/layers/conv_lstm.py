@@ -29,7 +29,8 @@ from fdl.errors import InputError
 from fdl.layers import through_time
 from fdl.layers.lstm import CELL as lstm_cell
 from fdl.layers.lstm import LSTM, result, start
-from fdl.layers.through_time import Product, check_recurrence, check_remember
+from fdl.layers.recurrent_checks import check_recurrence, check_remember
+from fdl.layers.recurrent_products import Product
 from fdl.rule import rule, wide
 
 

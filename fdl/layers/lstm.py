@@ -46,7 +46,9 @@ import jax.numpy as jnp
 
 from fdl.layers import through_time
 from fdl.layers.recurrent import Recurrent
-from fdl.layers.through_time import DENSE, Cell, check_recurrence, check_remember, sigmoid, split
+from fdl.layers.recurrent_checks import check_recurrence, check_remember
+from fdl.layers.recurrent_products import DENSE
+from fdl.layers.through_time import Cell, sigmoid, split
 from fdl.rule import rule, wide
 
 Pair = tuple[jax.Array, jax.Array]

@@ -23,7 +23,9 @@ import jax.numpy as jnp
 from fdl.errors import InputError
 from fdl.layers import through_time
 from fdl.layers.recurrent import Recurrent
-from fdl.layers.through_time import DENSE, Cell, block_size, check_recurrence, in_blocks, what_output_does_not_tell
+from fdl.layers.recurrent_checks import check_recurrence
+from fdl.layers.recurrent_products import DENSE
+from fdl.layers.through_time import Cell, block_size, in_blocks, what_output_does_not_tell
 from fdl.rule import rule
 
 

@@ -15,8 +15,7 @@ and everything else is a sum over steps, which needs no order:
     dwx = sum x_t^T da_t        dwh = sum h_{t-1}^T dq_t        db = sum da_t        dx_t = da_t wx^T
 
 So the loop carries the states and their gradients, and contains the one product that depends on the step before.
-The products on the right, and x wx, are taken over many steps at once, which is faster per number. Those in the loop
-have as many rows as there are examples, mostly fewer than features, and are then taken as (wh^T h^T)^T and (wh dq^T)^T.
+The products on the right, and x wx, are taken over many steps at once, which is faster per number.
 
 Over all steps at once they need a and da for the whole sequence. But a_t is not needed any more once there are the
 gates of its step, nor are these once there is da_t, and all three have one shape: each is written where the last one
@@ -39,32 +38,17 @@ is zero, and no gradient arrives or leaves. Steps beyond T, where the blocks do 
 Source: Werbos, "Backpropagation through time: what it does and how to do it" (1990).
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fdl.counts import check_count
-from fdl.errors import InputError
-from fdl.ids import check_lengths
-from fdl.layers.checks import check_floats
+from fdl.layers.recurrent_products import Product
 from fdl.rule import wide
 from fdl.slices import put_at, slice_at
 
 Parts = tuple[Any, ...]
-STEPS_THAT_TURN = 32  # from how many steps on a weight is turned once for all of them
-
-
-class Product(NamedTuple):
-    """A product y = x w, where x may have any leading axes, and what its backward pass is made of."""
-
-    of: Callable[[Any, Any], Any]  # x, w -> y
-    in_steps: Callable[[Any, Any, int], Callable[[Any], Any]]  # x, w, how many steps -> (x -> y) of one of them
-    turned: Callable[[Any], Any]  # w -> the w of the way back
-    to_input: Callable[[Any, Any], Any]  # dy, turned w -> dx
-    to_weight: Callable[[Any, Any, Any], Any]  # x, dy, w -> dw
 
 
 class Cell(NamedTuple):
@@ -73,6 +57,10 @@ class Cell(NamedTuple):
     a and q have parts of the size of h, and gates are as many arrays of that size, or more. ``back`` has a gradient in
     the place of each: first those of the parts of a, then what q needs besides. ``of_q`` picks the parts of q among
     them, which are those of a where gates are a function of a + q.
+
+                parts of a     gates           gradients               those of the parts of q
+        LSTM    4              i, f, o, g      da_i, da_f, da_o, da_g  the same
+        GRU     3              r, u, n, s      da_r, da_u, da_n, ds    da_r, da_u, ds
     """
 
     gates: Callable[[Any, Any], Parts]  # a, q -> gates
@@ -128,34 +116,35 @@ def forward(
     number, keeps_gates = _number_of_parts(states[0], b), remember == "gates"
     size = xs.shape[1] if keeps_gates and block is None else block_size(xs, block)
     x, valid = in_blocks(xs, lengths, size)
-    of_state = cell.product.in_steps(states[0], wh, len(x) * size)
+    steps = len(x) * size
+    of_state = cell.product.in_steps(states[0], wh, steps)
 
     def gates_of(a: Any, states: Any) -> Any:
         return cell.gates(a + b, of_state(states[0]))  # b joins here, which spares a pass over the block
 
     def over_block(carry: Any, inputs: Any) -> Any:
-        states, every = carry
+        states, history = carry
         x, valid, start = inputs
         a = cell.product.of(x, wx)
+        # What is together comes to where a was; other gates, as s of a GRU, have arrays of their own.
         first, *more = jax.eval_shape(lambda a, states: _together(gates_of(a, states), number), a[0], states)
         gates = (a.astype(first.dtype), *(jnp.zeros_like(a, of.dtype, (size, *of.shape)) for of in more))
 
         def step(t: Any, carry: Any) -> Any:
-            states, every, gates = carry
-            one = gates_of(slice_at(gates[0], t, 1)[0], states)
-            is_step = None if valid is None else slice_at(valid, t, 1)[0]
-            after = _where(is_step, _typed_like(states, cell.advance(one, states)), states)
-            every = _put(every, (_where(is_step, after[0], 0), states[1:]), start + t)
-            # The gates come to where their a was.
-            return after, every, _put(gates, _together(one, number), t) if keeps_gates else gates
+            states, history, gates = carry
+            gates_t = gates_of(_at(gates[0], t), states)
+            is_step = _at(valid, t)
+            after = _where(is_step, _typed_like(states, cell.advance(gates_t, states)), states)
+            history = _put(history, (_where(is_step, after[0], 0), states[1:]), start + t)
+            return after, history, _put(gates, _together(gates_t, number), t) if keeps_gates else gates
 
-        *carry, gates = jax.lax.fori_loop(0, size, step, (states, every, gates))
+        *carry, gates = jax.lax.fori_loop(0, size, step, (states, history, gates))
         return tuple(carry), gates if keeps_gates else None
 
     # What a step makes is written to its place among all steps: as an output of two loops it would be copied once more.
-    steps = len(x) * size
-    every = jax.tree.map(lambda state: jnp.zeros_like(state, shape=(steps, *state.shape)), (states[0], states[1:]))
-    (final, (hs, others)), gates = jax.lax.scan(over_block, (states, every), (x, valid, jnp.arange(0, steps, size)))
+    history = jax.tree.map(lambda state: jnp.zeros_like(state, shape=(steps, *state.shape)), (states[0], states[1:]))
+    starts = jnp.arange(0, steps, size)
+    (final, (hs, others)), gates = jax.lax.scan(over_block, (states, history), (x, valid, starts))
     hs = hs[: xs.shape[1]].swapaxes(0, 1)
     return (hs, final), Remembered(xs, states[0], wx, wh, b, lengths, hs, others, gates)
 
@@ -165,47 +154,47 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
     wx, wh, b, number = kept.wx, kept.wh, kept.b, _number_of_parts(kept.h0, kept.b)
     size = block_size(kept.xs, block) if kept.gates is None else kept.gates[0].shape[1]
     (x, valid), (h, _) = (in_blocks(array, kept.lengths, size) for array in (kept.xs, kept.hs))
-    first = jnp.concatenate([kept.h0[None], h[:-1, -1]])
+    h_starts = jnp.concatenate([kept.h0[None], h[:-1, -1]])  # before the first step of each block
     # XLA would turn a kernel around inside the loop, in every step.
     turned_wx, turned_wh = jax.lax.optimization_barrier((cell.product.turned(wx), cell.product.turned(wh)))
 
     def over_block(carry: Any, inputs: Any) -> Any:
         dstates, dwx, dwh, db, dq_sum = carry
-        x, valid, first, h, gates, start = inputs
-        h = jnp.concatenate([first[None], h[:-1]])
+        x, valid, h_start, h, gates, start = inputs
+        h_before = jnp.concatenate([h_start[None], h[:-1]])
         if gates is None:
-            gates = _together(cell.gates(cell.product.of(x, wx) + b, cell.product.of(h, wh)), number)
+            gates = _together(cell.gates(cell.product.of(x, wx) + b, cell.product.of(h_before, wh)), number)
 
         def step(i: Any, carry: Any) -> Any:
-            dstates, d, gates = carry
+            dstates, d, gates_t = carry
             t = size - 1 - i
-            is_step, before = jax.tree.map(lambda a: slice_at(a, t, 1)[0], (valid, h))
-            before = before, *(slice_at(other, start + t, 1)[0] for other in kept.others)
+            is_step, before = _at((valid, h_before), t)
+            before = before, *(_at(other, start + t) for other in kept.others)
             dh = slice_at(dhs, start + t, 1, axis=1).squeeze(1)
             dstates = (dstates[0] + _where(is_step, dh, 0), *dstates[1:])
-            one, dbefore = cell.back(_apart(gates, number), before, dstates)
-            one = _where(is_step, one, 0)
+            d_t, dbefore = cell.back(_apart(gates_t, number), before, dstates)
+            d_t = _where(is_step, d_t, 0)
             # q = h wh
-            dh_before = dbefore[0] + cell.product.to_input(join(*cell.of_q(*one)), turned_wh)
+            dh_before = dbefore[0] + cell.product.to_input(join(*cell.of_q(*d_t)), turned_wh)
             dbefore = _typed_like(dstates, (dh_before, *dbefore[1:]))
             # The next gates are read after this step has written: before, XLA would copy all of them in every step.
-            d = _put(d, _together(one, number), t)
-            gates = jax.tree.map(lambda a: slice_at(a, jnp.maximum(t - 1, 0), 1)[0], d)
+            d = _put(d, _together(d_t, number), t)
+            gates_t = _at(d, jnp.maximum(t - 1, 0))
             # As one array: XLA would carry dh as the product leaves it, turned, and all kernels would read it so.
-            return jnp.stack(_where(is_step, dbefore, dstates)), d, gates
+            return jnp.stack(_where(is_step, dbefore, dstates)), d, gates_t
 
         last = jax.tree.map(lambda a: a[-1], gates)
         # d begins as the gates, and step by step da takes their places.
         dstates, d, _ = jax.lax.fori_loop(0, size, step, (dstates, gates, last))
         da, dq = d[0], join(*cell.of_q(*_apart(d, number)))
         # a = x wx + b      q = h wh
-        dwx, dwh = dwx + cell.product.to_weight(x, da, wx), dwh + cell.product.to_weight(h, dq, wh)
+        dwx, dwh = dwx + cell.product.to_weight(x, da, wx), dwh + cell.product.to_weight(h_before, dq, wh)
         db, dq_sum = db + da.sum(range(da.ndim - 1)), dq_sum + dq.sum(range(dq.ndim - 1))
         return (dstates, dwx, dwh, db, dq_sum), cell.product.to_input(da, turned_wx)
 
     dtype = wide(kept.xs, kept.h0, wx, wh, b)
     nothing = [jnp.zeros_like(a, dtype) for a in (wx, wh, b, b)]
-    inputs = (x, valid, first, h, kept.gates, jnp.arange(0, len(x) * size, size))
+    inputs = (x, valid, h_starts, h, kept.gates, jnp.arange(0, len(x) * size, size))
     carry = (jnp.stack([d.astype(dtype) for d in dstates]), *nothing)
     (dstarts, dwx, dwh, db, dq), dx = jax.lax.scan(over_block, carry, inputs, reverse=True)
     dx = dx.reshape(len(x) * size, *dx.shape[2:])[: kept.xs.shape[1]].swapaxes(0, 1)
@@ -213,12 +202,12 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
 
 
 def _number_of_parts(h: Any, b: Any) -> int:
-    """How many numbers a has for each of h."""
+    """How many parts a has: as many numbers for each of h."""
     return b.shape[-1] // h.shape[-1]
 
 
 def _together(parts: Parts, number: int) -> Parts:
-    """So many parts as one array, of the shape of a, and what there is besides."""
+    """So many parts as one array, of the shape of a, and what there is besides: of a GRU's r, u, n, s [r u n] and s."""
     return join(*parts[:number]), *parts[number:]
 
 
@@ -226,55 +215,19 @@ def _apart(arrays: Parts, number: int) -> Parts:
     return *split(arrays[0], number), *arrays[1:]
 
 
-def _put(every: Any, one: Any, t: Any) -> Any:
-    """Arrays of all steps, with what one step made in its place."""
-    return jax.tree.map(lambda all, one: put_at(all, one[None].astype(all.dtype), t), every, one)
+def _at(arrays: Any, t: Any) -> Any:
+    """What arrays of all steps have for one of them."""
+    return jax.tree.map(lambda array: slice_at(array, t, 1)[0], arrays)
 
 
-def check_recurrence(
-    who: str, xs: Any, states: dict[str, Any], wx: Any, wh: Any, b: Any, lengths: Any, gates: int, block: int | None
-) -> None:
-    """Refuses arguments of a recurrent rule that do not fit together; a kernel before the last axes of wx is spatial.
-
-    Raises:
-        InputError: with the name of the argument, what was expected, and what came.
-    """
-    x_shape, w_shape = jnp.shape(xs), jnp.shape(wx)
-    if len(w_shape) < 2 or w_shape[-1] % gates or not w_shape[-1]:
-        raise InputError(f"{who} expects wx of shape [..., in, {gates} hidden], got {list(w_shape)}")
-    *kernel, inputs, outputs = w_shape
-    hidden, axes = outputs // gates, "".join(f", S{i + 1}" for i in range(len(kernel)))
-    if len(x_shape) != 3 + len(kernel) or x_shape[-1] != inputs:
-        raise InputError(
-            f"{who} expects xs of shape [N, T{axes}, {inputs}] for wx of shape {list(w_shape)}, "
-            f"got {list(x_shape)}: batch first, then time, features last"
-        )
-    if x_shape[1] == 0:
-        raise InputError(f"{who} expects xs with at least one step, got {list(x_shape)}: empty sequences have length 0")
-    state = (x_shape[0], *x_shape[2:-1], hidden)
-    expected = {"wh": (*kernel, hidden, outputs), "b": (outputs,)} | dict.fromkeys(states, state)
-    for name, array in ({"wh": wh, "b": b} | states).items():
-        if jnp.shape(array) != expected[name]:
-            raise InputError(
-                f"{who} expects {name} of shape {list(expected[name])} for xs of shape {list(x_shape)} and wx of "
-                f"shape {list(w_shape)}, got {list(jnp.shape(array))}"
-            )
-    for array in (xs, wx, wh, b, *states.values()):
-        check_floats(who, array)
-    if block is not None or kernel:  # a convolution has no rows of which some 250 are enough
-        check_count(who, "block", block)
-    check_lengths(who, lengths, x_shape[0], x_shape[1], "steps")
+def _put(arrays: Any, one: Any, t: Any) -> Any:
+    """Arrays of all steps, with what one of them made in its place."""
+    return jax.tree.map(lambda array, one: put_at(array, one[None].astype(array.dtype), t), arrays, one)
 
 
 def one_state(h0: jax.Array, xs: jax.Array, wx: jax.Array) -> tuple[jax.Array]:
     """What a recurrence begins with whose only state is h, in the dtype of its steps."""
     return (h0.astype(jnp.result_type(xs, wx)),)
-
-
-def check_remember(who: str, remember: str) -> None:
-    """Refuses what is no choice of what to remember."""
-    if remember not in ("gates", "states"):
-        raise InputError(f'{who} remembers "gates" or "states", got {remember!r}')
 
 
 def what_output_does_not_tell(xs: Any, wx: Any, wh: Any, b: Any) -> str:
@@ -347,47 +300,3 @@ def join(*parts: Any) -> Any:
 def sigmoid(z: Any) -> Any:
     """1 / (1 + exp(-z)) as (1 + tanh(z / 2)) / 2: right to the rounding of one, and in half the time."""
     return 0.5 * jnp.tanh(0.5 * z) + 0.5
-
-
-def matmul(x: Any, w: Any) -> Any:
-    """The product x w, accumulated in float32 or wider, and left so."""
-    return jnp.matmul(x, w, preferred_element_type=wide(x, w))
-
-
-def _in_steps(x: Any, w: Any, steps: int) -> Callable[[Any], Any]:
-    """x -> x w; as (w^T x^T)^T if there are so many steps that it pays to turn w before them."""
-    if steps < STEPS_THAT_TURN or not _is_smaller(x, len(w)):
-        return lambda x: matmul(x, w)
-    turned = jax.lax.optimization_barrier(w.T)
-    return lambda x: _turned_matmul(x, turned)
-
-
-def _to_input(dy: Any, w: Any) -> Any:
-    """dx = dy w^T."""
-    dy = dy.astype(w.dtype)
-    return _turned_matmul(dy, w) if _is_smaller(dy, len(w)) else matmul(dy, w.T)
-
-
-def _turned_matmul(x: Any, w: Any) -> Any:
-    """x w^T as (w x^T)^T.
-
-    XLA's products on a CPU begin by copying their second factor, so it should be the smaller one. Without the
-    barrier XLA would write this as x w^T.
-    """
-    y = jax.lax.dot_general(w, x, (((1,), (x.ndim - 1,)), ((), ())), preferred_element_type=wide(x, w))
-    return jnp.moveaxis(jax.lax.optimization_barrier(y), 0, -1)
-
-
-def _is_smaller(x: Any, features: int) -> bool:
-    """Whether x has fewer rows than there are features."""
-    rows = math.prod(x.shape[:-1])
-    return isinstance(rows, int) and rows < features
-
-
-def _to_weight(x: Any, dy: Any, w: Any) -> Any:
-    rows = tuple(range(x.ndim - 1))
-    return jax.lax.dot_general(x, dy.astype(x.dtype), ((rows, rows), ((), ())), preferred_element_type=wide(x, dy))
-
-
-# y = x w: dx = dy w^T, for which w does not have to be turned first, and dw = x^T dy
-DENSE = Product(of=matmul, in_steps=_in_steps, turned=lambda w: w, to_input=_to_input, to_weight=_to_weight)
