@@ -262,14 +262,17 @@ _larger.defjvps(  # JAX's own derivative splits a tie in halves
 
 def _winner(x, laid):
     """The number of the first tap that is the largest, or NaN; of ties with padding, the first that is no padding."""
+    # Where there are several stages, tap (2, 3) of 5 x 5 is found as 3 on the last axis and then 10 more on the first.
     winner = jnp.zeros(x.shape, tap_dtype(laid))
     for stage, _ in stages(laid, x.shape[1:-1]):
         y, found = _largest(x, stage), jnp.zeros_like(winner, shape=())
-        seen = zip(np.ndindex(*stage.kernel), taps(*padded(x, stage, -jnp.inf), 0), taps(winner, stage, 0), strict=True)
-        for at, tap, earlier in reversed(list(seen)):
-            number = np.array(np.ravel_multi_index(at, laid.kernel), winner.dtype)
-            found = jnp.where((tap == y) | jnp.isnan(tap), number + earlier, found)
+        values, so_far = taps(*padded(x, stage, -jnp.inf), 0), taps(winner, stage, 0)
+        last_to_first = reversed(list(zip(np.ndindex(*stage.kernel), values, so_far, strict=True)))
+        for tap, value, before in last_to_first:  # the first that is the largest has the last word
+            number = np.array(np.ravel_multi_index(tap, laid.kernel), winner.dtype)
+            found = jnp.where((value == y) | jnp.isnan(value), number + before, found)
         x, winner = y, found
+    # Where all is minus infinity, the first tap is the largest, and may be padding.
     return jnp.maximum(winner, first_inside(laid).astype(winner.dtype))
 
 

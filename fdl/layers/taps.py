@@ -111,13 +111,13 @@ def taps(x: jax.Array, laid: Windows, fill: float) -> Iterator[jax.Array]:
     for tap in np.ndindex(*laid.kernel):
         starts, stops, outside = [], [], []
         for t, n, s, (low, _), out in zip(tap, x.shape[1:-1], laid.stride, laid.padding, laid.output, strict=True):
-            before = min(-min(0, (t - low) // s), out)  # windows whose tap t lies before the input
-            within = max(0, min((n - 1 + low - t) // s + 1, out) - before)
-            starts.append(min(max(0, before * s + t - low), n))
-            stops.append(starts[-1] + max(0, (within - 1) * s + 1))
-            outside.append((before, out - before - within))
-        inside = jax.lax.slice(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *laid.stride, 1))
-        yield _pad(inside, outside, fill)
+            at = s * np.arange(out) - low + t  # where this tap of each window lies
+            inside = at[(at >= 0) & (at < n)]
+            starts.append(int(inside[0]) if inside.size else 0)
+            stops.append(int(inside[-1]) + 1 if inside.size else 0)
+            outside.append((int(np.sum(at < 0)), int(np.sum(at >= n))))
+        part = jax.lax.slice(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *laid.stride, 1))
+        yield _pad(part, outside, fill)
 
 
 def collected(term: Callable[..., jax.Array], laid: Windows, sizes: Sequence[int], *arrays: jax.Array) -> jax.Array:
@@ -135,21 +135,32 @@ def collected(term: Callable[..., jax.Array], laid: Windows, sizes: Sequence[int
         >>> collected(lambda tap, y: jnp.where(tap < 3, y, 0), laid, (5,), jnp.ones((1, 2, 1))).ravel().tolist()
         [1.0, 1.0, 2.0, 1.0, 1.0]
     """
-    on_axis = []
-    for n, k, s, (low, _), out in zip(sizes, laid.kernel, laid.stride, laid.padding, laid.output, strict=True):
-        last, tap = np.divmod(np.arange(n) + low, s)
-        steps = [(last - q, tap + q * s) for q in range(-(-k // s))]
-        on_axis.append([(o, t, (o >= 0) & (o < out) & (t < k)) for o, t in steps])
+    axes = zip(sizes, laid.kernel, laid.stride, laid.padding, laid.output, strict=True)
+    on_axes = [_windows_on(n, k, s, low, out) for n, k, s, (low, _), out in axes]
+    choices = list(itertools.product(*on_axes))  # one window on each axis
     total: Any = 0
-    terms = list(itertools.product(*on_axis))
-    for choice in terms:
-        number, exists, seen = np.zeros(1, int), np.ones(1, bool), arrays
-        for axis, ((window, tap, there), k) in enumerate(zip(choice, laid.kernel, strict=True), start=1):
-            number, exists = number[..., None] * k + tap, exists[..., None] & there
-            seen = tuple(_picked(array, window, axis, repeat=len(terms) == 1) for array in seen)
+    for choice in choices:
+        number, exists, picked = np.zeros((), int), np.ones((), bool), arrays
+        for axis, ((window, tap, is_there), k) in enumerate(zip(choice, laid.kernel, strict=True), start=1):
+            number, exists = number[..., None] * k + tap, exists[..., None] & is_there
+            picked = tuple(_picked(array, window, axis, repeat=len(choices) == 1) for array in picked)
         number = np.where(exists, number, math.prod(laid.kernel)).astype(tap_dtype(laid))
-        total = total + term(number[0, ..., None], *seen)
+        total = total + term(number[..., None], *picked)
     return total
+
+
+def _windows_on(n: int, k: int, s: int, low: int, out: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Of one axis, for q = 0, 1, ...: the q-th window from the last on each position, its tap there, and if they exist.
+
+    Example:
+        >>> for arrays in _windows_on(n=5, k=3, s=2, low=0, out=2):  # windows on 0, 1, 2 and on 2, 3, 4
+        ...     print(*(array.astype(int).tolist() for array in arrays))
+        [0, 0, 1, 1, 2] [0, 1, 0, 1, 0] [1, 1, 1, 1, 0]
+        [-1, -1, 0, 0, 1] [2, 3, 2, 3, 2] [0, 0, 1, 0, 1]
+    """
+    last, first_tap = np.divmod(np.arange(n) + low, s)
+    by_q = [(last - q, first_tap + q * s) for q in range(-(-k // s))]
+    return [(window, tap, (window >= 0) & (window < out) & (tap < k)) for window, tap in by_q]
 
 
 def once(compute: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
@@ -206,14 +217,14 @@ def stages(laid: Windows, sizes: Sequence[int]) -> list[tuple[Windows, tuple[int
         >>> len(stages(windows("", (9, 9), 3), (9, 9)))
         1
     """
-    seen, result = tuple(sizes), []
+    left, result = tuple(sizes), []
     if not many_taps(laid):
-        return [(laid, seen)]
-    for axis in reversed(range(len(seen))):
-        kernel, stride, padding = [1] * len(seen), [1] * len(seen), [(0, 0)] * len(seen)
+        return [(laid, left)]
+    for axis in reversed(range(len(left))):
+        kernel, stride, padding = [1] * len(left), [1] * len(left), [(0, 0)] * len(left)
         kernel[axis], stride[axis], padding[axis] = laid.kernel[axis], laid.stride[axis], laid.padding[axis]
-        result.append((windows("taps", seen, kernel, stride=stride, padding=padding), seen))
-        seen = (*seen[:axis], laid.output[axis], *seen[axis + 1 :])
+        result.append((windows("taps", left, kernel, stride=stride, padding=padding), left))
+        left = (*left[:axis], laid.output[axis], *left[axis + 1 :])
     return result
 
 
