@@ -365,7 +365,7 @@ def test_many_are_compiled_once_and_forgotten_with_what_makes_them(caplog):
         return weakref.ref(data)
 
     data = train(Data())
-    for name in ("_train_all", "_test_all"):
+    for name in ("train_one", "test_one"):
         assert caplog.text.count(f"Finished XLA compilation of jit({name})") == 1
     gc.collect()
     assert data() is None

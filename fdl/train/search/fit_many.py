@@ -123,13 +123,15 @@ def fit_many(
     going = [i for i, run in enumerate(runs) if run.stopped is None]
     if not going:
         return list(runs)
-    done, epoch = [runs[i] for i in going], _epochs_done([runs[i] for i in going])
+    training = [runs[i] for i in going]
     same, differing = _split([configs[i] for i in going])
     train_all, test_all = _compiled(make, same)
-    train_states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.train_state for run in done))
-    unread = [Unread(diverged, run.history) for run in done]
-    first = epoch
-    while epoch < epochs and any(run.stopped is None for run in done):
+    train_states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.train_state for run in training))
+    unread = [Unread(diverged, run.history) for run in training]
+    first = _epochs_done(training)
+    for epoch in range(first, epochs):
+        if all(run.stopped is not None for run in training):
+            break
         steps: list[Any] = []
         for batch in batches(epoch):
             if epoch == first and not steps:
@@ -140,15 +142,13 @@ def fit_many(
             raise InputError(f"batches({epoch}) gave no batch: it must give a new iterable for every epoch")
         tests = [(test_all(train_states, differing, one), examples_in(one)) for one in validation]
         steps, tests = jax.device_get((steps, tests))
-        epoch += 1
-        for i, run in enumerate(done):
+        for i, run in enumerate(training):
             if run.stopped is None:
-                done[i] = _recorded(run, epoch, unread[i], _of_one(steps, i), _of_one(tests, i))
-    after = [
-        run._replace(train_state=train_state)
-        for run, train_state in zip(done, _unstacked(train_states, len(done)), strict=True)
-    ]
-    return [after[going.index(i)] if i in going else run for i, run in enumerate(runs)]
+                training[i] = _recorded(run, epoch + 1, unread[i], _of_one(steps, i), _of_one(tests, i))
+    result = list(runs)
+    for i, run, train_state in zip(going, training, _unstacked(train_states, len(going)), strict=True):
+        result[i] = run._replace(train_state=train_state)
+    return result
 
 
 def alike(configs: Iterable[Config]) -> list[list[Config]]:
@@ -173,21 +173,16 @@ def _compiled(make: Make, same: Values) -> tuple[Callable[..., Any], Callable[..
 
 
 def _all_of(make: Callable[[], Any], same: Values) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    def _train_all(train_states: Any, differing: Any, batch: Any) -> Any:
-        def one(train_state: TrainState, values: dict[str, jax.Array]) -> Any:
-            with _explained():
-                return make_train_step(*make()({**dict(same), **values}))(train_state, batch)
+    def train_one(train_state: TrainState, values: dict[str, jax.Array], batch: Any) -> Any:
+        with _explained():
+            return make_train_step(*make()({**dict(same), **values}))(train_state, batch)
 
-        return jax.vmap(one)(train_states, differing)
+    def test_one(train_state: TrainState, values: dict[str, jax.Array], batch: Any) -> Any:
+        with _explained():
+            return make_eval_step(make()({**dict(same), **values})[0])(train_state, batch)
 
-    def _test_all(train_states: Any, differing: Any, batch: Any) -> Any:
-        def one(train_state: TrainState, values: dict[str, jax.Array]) -> Any:
-            with _explained():
-                return make_eval_step(make()({**dict(same), **values})[0])(train_state, batch)
-
-        return jax.vmap(one)(train_states, differing)
-
-    return jax.jit(_train_all, donate_argnums=0), jax.jit(_test_all)
+    train_all, test_all = (jax.vmap(one, in_axes=(0, 0, None)) for one in (train_one, test_one))
+    return jax.jit(train_all, donate_argnums=0), jax.jit(test_all)
 
 
 @contextlib.contextmanager
