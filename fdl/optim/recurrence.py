@@ -12,6 +12,7 @@ Everything is computed in float32 or wider, whatever the parameters are: an eps 
 and an average that keeps 0.999 of itself stands still in bfloat16.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -88,24 +89,26 @@ def per_parameter(
         h = values.at(opt_state.step)
         counted = recorded({c: h[b] * opt_state.ones[c] + (1 - h[b]) for c, b in ones.items()})
         ahead = {f"next_{name}": values.value_at(name, opt_state.step + 1) for name in upcoming}
-        in_dtype: dict[Any, dict[str, Any]] = {}
         kept = path_matcher(grads, keep)
 
-        def one(keys: Any, g: Any, w: Any, *memory: jax.Array) -> tuple[jax.Array, ...]:
+        @functools.cache  # they are cast once for all parameters of a dtype
+        def values_in(dtype: Any) -> dict[str, Any]:
+            return {name: _cast(value, dtype) for name, value in (h | counted | ahead).items()}
+
+        def of_one(keys: Any, g: Any, w: Any, *memory: jax.Array) -> tuple[jax.Array, ...]:
             dtype = wide(g)
-            if dtype not in in_dtype:
-                in_dtype[dtype] = {name: _cast(value, dtype) for name, value in (h | counted | ahead).items()}
-            namespace = SimpleNamespace(**in_dtype[dtype], kept=kept(path_of(keys)))
+            namespace = SimpleNamespace(**values_in(dtype), kept=kept(path_of(keys)))
             w = w if w is None else jnp.asarray(w, dtype)
             return recurrence(namespace, jnp.asarray(g, dtype), w, *memory)
 
         paths, treedef = jax.tree.flatten_with_path(grads)
         weights = [None] * len(paths) if params is None else jax.tree.leaves(params)
         memory = [jax.tree.leaves(opt_state.slots[name]) for name in slots]
-        results = [one(keys, g, *rest) for (keys, g), *rest in zip(paths, weights, *memory, strict=True)]
-        trees = [jax.tree.unflatten(treedef, [result[i] for result in results]) for i in range(1 + len(slots))]
-        new_slots = dict(zip(slots, trees[1:], strict=True))
-        return trees[0], FirstOrderState(opt_state.step + 1, recorded(h, opt_state.hyperparameters), new_slots, counted)
+        results = [of_one(keys, g, *rest) for (keys, g), *rest in zip(paths, weights, *memory, strict=True)]
+        # From (update, *slots) of each parameter to a tree of all updates, and one of each slot.
+        updates, *trees = (jax.tree.unflatten(treedef, [one[i] for one in results]) for i in range(1 + len(slots)))
+        new_slots = dict(zip(slots, trees, strict=True))
+        return updates, FirstOrderState(opt_state.step + 1, recorded(h, opt_state.hyperparameters), new_slots, counted)
 
     return Optimizer(init, update)
 
