@@ -165,14 +165,22 @@ class backtracking(LineSearch):
         return Found(select(enough, trial, start), evaluations, ~enough)
 
 
+class _End(NamedTuple):
+    """An end of a bracket: a, phi(a) and phi'(a)."""
+
+    alpha: jax.Array
+    value: jax.Array
+    slope: jax.Array
+
+
 class _Bracket(NamedTuple):
     """``low`` has the lowest phi of the sufficient decreases so far; on the way to ``high`` it falls further.
 
-    Of ``high`` only (a, phi, phi') are kept; as long as nothing was too far, its a is infinite.
+    As long as nothing was too far, ``high`` is at infinity.
     """
 
     low: Trial
-    high: tuple[jax.Array, jax.Array, jax.Array]
+    high: _End
     alpha: jax.Array
     evaluations: jax.Array
     done: jax.Array
@@ -226,16 +234,17 @@ class strong_wolfe(LineSearch):
                 _enough(self.decrease, start, trial, direction.bend, slack) & ~above_low & jnp.isfinite(trial.slope)
             )
             flat = jnp.abs(trial.slope) <= -self.curvature * (start.slope + alpha * direction.bend)
-            points_back = trial.slope * (high[0] - low.alpha) >= 0
-            high = select(enough, select(points_back, _mark(low), high), _mark(trial))
+            points_back = trial.slope * (high.alpha - low.alpha) >= 0
+            # Too far: the trial is the new high. Else it is the new low, and if it points back, the old low is high.
+            high = select(enough, select(points_back, _end(low), high), _end(trial))
             low = select(enough, trial, low)
-            alpha = jnp.where(jnp.isinf(high[0]), 2 * alpha, _interpolate(_mark(low), high))
+            alpha = jnp.where(jnp.isinf(high.alpha), 2 * alpha, _interpolate(_end(low), high))
             return _Bracket(low, high, alpha, evaluations + 1, enough & flat)
 
         def searching(bracket: _Bracket) -> jax.Array:
             return ~bracket.done & (bracket.evaluations < self.max_evaluations)
 
-        beyond = jnp.full_like(start.alpha, jnp.inf), start.point.value, start.slope
+        beyond = _End(jnp.full_like(start.alpha, jnp.inf), start.point.value, start.slope)
         first = _Bracket(start, beyond, direction.alpha, jnp.int32(0), jnp.bool_(False))
         last = jax.lax.while_loop(searching, body, first)
         is_flatter = jnp.abs(last.low.slope) < jnp.abs(start.slope)
@@ -250,11 +259,11 @@ def _enough(decrease: float, start: Trial, trial: Trial, bend: jax.Array, slack:
     return (promised < 0) & (trial.point.value <= limit) & jnp.isfinite(trial.point.value)
 
 
-def _mark(trial: Trial) -> tuple[jax.Array, jax.Array, jax.Array]:
-    return trial.alpha, trial.point.value, trial.slope
+def _end(trial: Trial) -> _End:
+    return _End(trial.alpha, trial.point.value, trial.slope)
 
 
-def _interpolate(low: tuple[jax.Array, ...], high: tuple[jax.Array, ...]) -> jax.Array:
+def _interpolate(low: _End, high: _End) -> jax.Array:
     """Where the cubic through both ends, with their slopes, is least, but not at an end; else the middle."""
     (a, phi_a, slope_a), (b, phi_b, slope_b) = low, high
     d1 = slope_a + slope_b - 3 * (phi_a - phi_b) / (a - b)
