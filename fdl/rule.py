@@ -147,6 +147,21 @@ class Rule(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         arrays, choices = self.bind(*args, **kwargs)
+        self._check(arrays, choices)
+        if "validate" in self._parts:
+            self._parts["validate"](**arrays, **choices)
+        values = _as_arrays(tuple(arrays.values()))
+        check_one_dtype(values)
+        if _mode.value == "autodiff":
+            with mixing():
+                return self.reference(**self._named(values), **choices)  # type: ignore[call-arg]
+        values = _vary_together(values)
+        call = _differentiable if _is_recorded(values) else _compiled
+        with _explaining(self, values):
+            return call(self._as_it_is, tuple(choices.items()), *values)
+
+    def _check(self, arrays: dict[str, Any], choices: dict[str, Any]) -> None:
+        """Refuses what no rule takes, whatever it computes."""
         for name, choice in choices.items():
             if isinstance(choice, jax.core.Tracer) or not _is_hashable(choice):
                 raise InputError(
@@ -164,17 +179,6 @@ class Rule(Generic[P, R]):
                     f"{self.__name__} expects {name} as an array, got a tuple of {len(value)}: a layer's apply returns "
                     "(output, state)"
                 )
-        if "validate" in self._parts:
-            self._parts["validate"](**arrays, **choices)
-        values = _as_arrays(tuple(arrays.values()))
-        check_one_dtype(values)
-        if _mode.value == "autodiff":
-            with mixing():
-                return self.reference(**self._named(values), **choices)  # type: ignore[call-arg]
-        values = _vary_together(values)
-        call = _differentiable if _is_recorded(values) else _compiled
-        with _explaining(self, values):
-            return call(self._as_it_is, tuple(choices.items()), *values)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # Binding like a function makes it one to help(), doctest and the documentation as well.
