@@ -33,13 +33,13 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from types import NoneType
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fdl.arguments import Types, as_arrays, cast_gradient, check_arguments, is_one_array, vary_together
 from fdl.errors import InputError
 from fdl.promotion import check_one_dtype, mixing
 
@@ -85,9 +85,9 @@ class Rule(Generic[P, R]):
         self.static = frozenset(static)
         self._signature = inspect.signature(reference)
         self._arrays = tuple(name for name in self._signature.parameters if name not in self.static)
-        self._single = frozenset(name for name in self._arrays if _is_one_array(self._signature.parameters[name]))
+        self._single = frozenset(name for name in self._arrays if is_one_array(self._signature.parameters[name]))
         self._parts: dict[str, Callable[..., Any]] = {}
-        self._as_it_is = self
+        self._as_it_is = self  # under which JAX keeps what it compiles: it has these parts for good
         if unknown := self.static - set(self._signature.parameters):
             raise TypeError(f"{self.__name__} has no argument called {', '.join(sorted(unknown))}")
 
@@ -115,8 +115,7 @@ class Rule(Generic[P, R]):
         if same_arguments and set(inspect.signature(part).parameters) != set(self._signature.parameters):
             raise TypeError(f"{self.__name__}.{name} must take the arguments {self._signature}")
         self._parts = self._parts | {name: part}
-        # What JAX has compiled for the parts before is kept under the rule as it was, and not found for this one.
-        self._as_it_is = self.replace()
+        self._as_it_is = self.replace()  # another, for which nothing is found of what was compiled of the parts before
         return part
 
     def replace(self, **parts: Callable[..., Any]) -> "Rule[P, R]":
@@ -147,38 +146,18 @@ class Rule(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         arrays, choices = self.bind(*args, **kwargs)
-        self._check(arrays, choices)
+        check_arguments(self.__name__, arrays, choices, self._single)
         if "validate" in self._parts:
             self._parts["validate"](**arrays, **choices)
-        values = _as_arrays(tuple(arrays.values()))
+        values = as_arrays(tuple(arrays.values()))
         check_one_dtype(values)
         if _mode.value == "autodiff":
             with mixing():
                 return self.reference(**self._named(values), **choices)  # type: ignore[call-arg]
-        values = _vary_together(values)
+        values = vary_together(values)
         call = _differentiable if _is_recorded(values) else _compiled
         with _explaining(self, values):
             return call(self._as_it_is, tuple(choices.items()), *values)
-
-    def _check(self, arrays: dict[str, Any], choices: dict[str, Any]) -> None:
-        """Refuses what no rule takes, whatever it computes."""
-        for name, choice in choices.items():
-            if isinstance(choice, jax.core.Tracer) or not _is_hashable(choice):
-                raise InputError(
-                    f"{self.__name__} needs {name} as a fixed Python value (a number, string, tuple or "
-                    f"function), got {choice!r}: it is part of what is compiled"
-                )
-        for name, value in arrays.items():
-            if type(value) in (list, tuple) and _is_of_numbers(value):
-                raise InputError(
-                    f"{self.__name__} expects {name} as an array, got a {type(value).__name__} of numbers: "
-                    "jnp.array(...) makes one of it"
-                )
-            if type(value) is tuple and name in self._single:
-                raise InputError(
-                    f"{self.__name__} expects {name} as an array, got a tuple of {len(value)}: a layer's apply returns "
-                    "(output, state)"
-                )
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # Binding like a function makes it one to help(), doctest and the documentation as well.
@@ -262,18 +241,6 @@ def _is_explicit(array: Any) -> bool:
     return any(kind == jax.sharding.AxisType.Explicit for kind in jax.typeof(array).sharding.mesh.axis_types)
 
 
-def _is_one_array(parameter: inspect.Parameter) -> bool:
-    """Whether an argument is declared as an array, which may be left out, and so is no pytree."""
-    kinds = get_args(parameter.annotation) or (parameter.annotation,)
-    return jax.Array in kinds and set(kinds) <= {jax.Array, NoneType}
-
-
-def _is_of_numbers(value: Any) -> bool:
-    """Whether lists and tuples have single numbers in them where arrays should be."""
-    leaves = jax.tree.leaves(value)
-    return bool(leaves) and not any(getattr(leaf, "ndim", 0) for leaf in leaves)
-
-
 def _is_recorded(arrays: Any) -> bool:
     """Whether operations are recorded here, as in `jax.jit`, not run: then even that of two constants has no value."""
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays)):
@@ -287,75 +254,22 @@ def _forward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], *arra
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise TypeError(f"{a_rule.__name__}.forward must return a pair (value, what to remember)")
     value, remembered = pair
-    return value, (remembered, _Types.of(arrays))
+    return value, (remembered, Types.of(arrays))
 
 
 def _backward(a_rule: Rule[..., Any], choices: tuple[tuple[str, Any], ...], residuals: Any, dy: Any) -> Any:
-    remembered, types = _as_arrays(residuals)  # JAX hands scalar constants over as Python numbers
+    remembered, types = as_arrays(residuals)  # JAX hands scalar constants over as Python numbers
     with differentiation("autodiff"), mixing(), _explaining(a_rule, (remembered, dy)):
         gradients = a_rule.part("backward")(remembered, dy, **dict(choices))
     if not isinstance(gradients, tuple) or len(gradients) != len(a_rule._arrays):
         raise TypeError(f"{a_rule.__name__}.backward must return a tuple of gradients for {a_rule._arrays}")
     return tuple(
-        _cast_gradient(f"{a_rule.__name__}.backward", name, gradient, argument)
+        cast_gradient(f"{a_rule.__name__}.backward", name, gradient, argument)
         for name, gradient, argument in zip(a_rule._arrays, gradients, types.trees(), strict=True)
     )
 
 
 _differentiable.defvjp(_forward, _backward)
-
-
-@jax.tree_util.register_static
-class _Types:
-    """The shapes and dtypes of a rule's arrays: remembered from forward to backward at no cost."""
-
-    def __init__(self, leaves: tuple[jax.ShapeDtypeStruct, ...], treedef: Any):
-        self.leaves, self.treedef = leaves, treedef
-
-    @classmethod
-    def of(cls, arrays: Any) -> "_Types":
-        leaves, treedef = jax.tree.flatten(arrays)
-        return cls(tuple(jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves), treedef)
-
-    def trees(self) -> Any:
-        return jax.tree.unflatten(self.treedef, self.leaves)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Types) and (self.leaves, self.treedef) == (other.leaves, other.treedef)
-
-    def __hash__(self) -> int:
-        return hash((self.leaves, self.treedef))
-
-
-def _cast_gradient(who: str, name: str, gradient: Any, argument: Any) -> Any:
-    """The gradient in the dtypes of its argument. None is for 'no gradient', as is any for an argument not given."""
-    if gradient is None or argument is None:
-        return None
-
-    def cast(g: Any, a: Any) -> jax.Array:
-        if jnp.shape(g) != a.shape:
-            raise TypeError(
-                f"{who} gives a gradient of shape {list(jnp.shape(g))} for {name}, which is {list(a.shape)}: "
-                + _what_to_do(name, jnp.shape(g), a.shape)
-            )
-        return jnp.asarray(g, a.dtype)
-
-    return jax.tree.map(cast, gradient, argument)
-
-
-def _what_to_do(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    """What is probably missing where the gradient of an argument does not have its shape."""
-    if _repeats(expected, found):
-        return f"sum it over the axes along which {name} was repeated"
-    if _repeats(found, expected):
-        return f"repeat it along the axes over which {name} was summed"
-    return "the gradients come in the order of the arguments, and that of a matrix may have to be transposed"
-
-
-def _repeats(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
-    """Whether an array of this shape is repeated, as by broadcasting, into the other one."""
-    behind = into[len(into) - len(shape) :]
-    return len(shape) <= len(into) and all(n in (1, m) for n, m in zip(shape, behind, strict=True))
 
 
 def wide(*arrays: Any) -> jnp.dtype:
@@ -369,36 +283,3 @@ def wide(*arrays: Any) -> jnp.dtype:
     common = jnp.result_type(*arrays)
     with mixing():
         return jnp.promote_types(common, jnp.float32)
-
-
-def _is_hashable(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
-def _as_arrays(tree: Any) -> Any:
-    """Python's and NumPy's numbers and arrays as JAX's, which know all that a rule may ask of them."""
-    kinds = (int, float, np.ndarray, np.generic)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, kinds) else leaf, tree)
-
-
-def _vary_together(arrays: Any) -> Any:
-    """Lets all arrays vary over the mesh axes that any of them varies over (under `jax.shard_map`).
-
-    A parameter that every device holds meets data that differs between devices. Made varying out
-    here, it reaches the backward pass like the data does, and the transpose of this cast sums its
-    gradient over the devices: no rule needs a collective of its own.
-    """
-    varying = [jax.typeof(leaf).mat.varying for leaf in jax.tree.leaves(arrays)]
-    union = frozenset().union(*varying)
-    if all(axes == union for axes in varying):
-        return arrays
-
-    def vary(leaf: Any) -> Any:
-        missing = tuple(sorted(union - jax.typeof(leaf).mat.varying))
-        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
-
-    return jax.tree.map(vary, arrays)
