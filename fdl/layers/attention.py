@@ -242,6 +242,7 @@ def _(residuals, dy, *, causal, scale, rate, block):
         ds_of_y = None if group.y is None else (dys.astype(dtype) * grouped(group.y, group)).sum(-1)
 
         def gradients_at(place):
+            # The band is turned for block_at, and back in what that makes: it is read as it lies in memory.
             here = block_at(matrices, group._replace(band=_turned(group.band)), place)
             here = here._replace(bias=_turned(here.bias), attended=_turned(here.attended))
             peak, total, dy = (queries_at(a, place) for a in (peaks, totals, dys))
@@ -266,6 +267,7 @@ def _(residuals, dy, *, causal, scale, rate, block):
         dq, dk, dv, *dbias = summed_gradients(gradients_at, matrices, group, sizes, causal, dtype)
         dk, dv = (jnp.moveaxis(by_example(a, group), 1, 2) for a in (_scale(q, scale) * dk, dv))
         gradients = [by_position(_scale(q, scale) * dq, group), dk, dv]
+        # The gradient of one bias is a sum over groups, that of a bias for each example is their own.
         return (gradients, dbias) if is_one_bias else (gradients + dbias, [])
 
     zero = jax.tree.map(lambda a: jnp.zeros_like(a, dtype), [examples.bias] if is_one_bias else [])

@@ -133,6 +133,8 @@ def causal_band(sizes: Sizes) -> jax.Array:
 
     Query i of a block attends to key j where j - i is at most a number that says where the block lies. Rows that go on
     before and after the keys have every such mask in them, from some column on: [1, queries, queries + 2 keys - 1].
+    Two columns of the band below from column 1 on, [1 0] and [1 1], are the mask of a block on the diagonal; from
+    column 0 on, [1 1] and [1 1], of one before it; from column 2 on it would be [0 0] and [1 0].
     They are computed once and lie in memory, where a loop over groups or blocks needs them: a kernel of XLA's CPU
     compiler that counts rows and columns itself, to compare them, takes twice as long for a block's exponentials.
 
@@ -164,7 +166,7 @@ def _band_axes(sizes: Sizes) -> tuple[jax.Array, jax.Array]:
 
 def _causal(band: jax.Array, place: Place, queries: int, keys: int) -> jax.Array:
     """Which keys of a block each of its queries attends to, when the last query of all attends to the last key."""
-    rows, most = band.shape[1], (band.shape[2] - band.shape[1] + 1) // 2  # of a block
+    rows, most = band.shape[1], (band.shape[2] - band.shape[1] + 1) // 2  # queries and keys of a block
     query, key = jnp.minimum(place.query, queries - place.queries), jnp.minimum(place.key, keys - place.keys)
     ahead = query + (keys - queries) - key  # the last key that the first query attends to, counted in the block
     window = slice_at(band[0], jnp.maximum(0, most - 1 - ahead), place.keys, axis=1)
