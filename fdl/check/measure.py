@@ -44,20 +44,21 @@ def as_function_of_vector(
             "the gradient check needs arguments that hold floating-point numbers, to differentiate: "
             f"got ({', '.join(type(arg).__name__ for arg in args)}){chosen}"
         )
-    leaves: list[Any] = []
-    places: list[int] = []
+    leaves: list[Any] = []  # of all arguments
+    places: list[int] = []  # which of them are parts of the vector
     parts: list[Part] = []
     end = 0
     for i, name in enumerate(_argument_names(f, len(args))):
         for path, leaf in by_argument[i]:
-            if _is_float(leaf) and (i in wanted or not isinstance(leaf, float)):
+            is_part = i in wanted and _is_float(leaf)
+            if is_part or (_is_float(leaf) and not isinstance(leaf, float)):  # Python's stay what they are
                 leaf = jnp.asarray(leaf, jnp.float64)
-                if i in wanted:
-                    inner = keystr(path, simple=True, separator=".")
-                    outer = name if len(wanted) > 1 or not inner else ""
-                    parts.append(Part(".".join(filter(None, (outer, inner))), leaf.shape, slice(end, end + leaf.size)))
-                    places.append(len(leaves))
-                    end += leaf.size
+            if is_part:
+                inner = keystr(path, simple=True, separator=".")
+                outer = name if len(wanted) > 1 or not inner else ""
+                parts.append(Part(".".join(filter(None, (outer, inner))), leaf.shape, slice(end, end + leaf.size)))
+                places.append(len(leaves))
+                end += leaf.size
             leaves.append(leaf)
     treedef = jax.tree.structure(args)
     start, as_arrays = ravel_pytree([leaves[place] for place in places])
@@ -213,7 +214,7 @@ def differences(around: Around, gradient: np.ndarray, slack: np.ndarray, toleran
     central = (above - below) / (up - down)
     right = _at_no_step((above - value) / (up - w))
     left = _at_no_step((value - below) / (w - down))
-    estimates = np.column_stack([central, right, left])
+    estimates = np.column_stack([central, right, left])  # [S, 5]: by each of the three steps, and to either side
     finite = np.isfinite(estimates)
     distances = np.where(finite, np.abs(estimates - gradient[:, None]), np.inf)
     nearest = np.take_along_axis(estimates, np.argmin(distances, axis=1)[:, None], axis=1)[:, 0]
