@@ -174,7 +174,9 @@ class _Call(NamedTuple):
     output: Any
 
 
-Field = tuple[tuple[Any, Any], ...] | None  # (receptive field, jump) for each spatial axis, or not known
+# For each spatial axis (how many positions of the input one output sees, how far apart neighbours begin), or not known:
+# ((2, 2), (2, 2)) behind a pool of 2 x 2.
+Field = tuple[tuple[Any, Any], ...] | None
 
 
 def _follow(jaxpr: Any, fields: list[Field], calls: dict[str, _Call], rows: list[Row]) -> list[Field]:
@@ -188,17 +190,19 @@ def _follow(jaxpr: Any, fields: list[Field], calls: dict[str, _Call], rows: list
         incoming, earlier = fields_of(operation.invars), len(rows)
         outgoing = _pointwise(operation, incoming)
         for _, part in parts(operation):
+            # What a part is given comes last: a cond has the number of the branch in front of it.
             inner = _follow(part, incoming[len(incoming) - len(part.invars) :], calls, rows)
-            if len(rows) > earlier:  # there are windows in there, unless a loop makes them grow with every turn
+            if len(rows) > earlier:  # layers are called in there; in a loop, their windows would grow with every turn
                 outgoing = [None] * len(inner) if operation.primitive.name in ("scan", "while") else inner
         if call := calls.get(operation.params.get("name", "")):
+            children = rows[earlier:]
             (_, body), *_ = parts(operation)
-            flops = flops_of_jaxpr(body) - sum(row.flops for row in rows[earlier:])
-            if len(rows) == earlier:
+            flops = flops_of_jaxpr(body) - sum(row.flops for row in children)
+            if not children:
                 if windows := call.layer.receptive_window(*call.inputs):
                     outgoing = [_through(windows, _widest(incoming))] * len(operation.outvars)
                 rows.append(_row_of_layer(call, flops, outgoing[0], rows))
-            elif flops or not _is_from_a_call(body.outvars[0], body, calls):
+            elif flops or not _is_from_a_call(body.outvars[0], body, calls):  # the wiring computes something itself
                 rows.append(_row(call.path, call.layer, call.output, flops, outgoing[0]))
         known.update(zip(operation.outvars, outgoing, strict=True))
     return fields_of(jaxpr.outvars)

@@ -21,7 +21,9 @@ from fdl.errors import InputError
 from fdl.keys import check_key
 from fdl.layer import Layer, Tree, Visit, inputs_of, inside
 
-Seen = dict[str, tuple[Any, "Seen"]]  # for each child the shapes of what it was given, and what its children were given
+# For each child that was called, the shapes of what it was given first, and what its own children were given:
+# {"conv": (([8, 28, 28, 1],), {}), "block": (([8, 28, 28, 16],), {"body": (([8, 28, 28, 16],), {})})}
+Seen = dict[str, tuple[Any, "Seen"]]
 
 
 class Combinator(Layer):
@@ -49,6 +51,7 @@ class Combinator(Layer):
                 f"{self.name} expects arrays, whose shapes init reads, got {shapes[0]}: if this is a shape, "
                 f'jax.ShapeDtypeStruct({shapes[0]}, "float32") is like an array that has it'
             )
+        # Twice through the layers: once on shapes, to see what each is given, and then each makes its arrays.
         seen: Seen = {}
 
         def look(key: jax.Array, *inputs: Any) -> None:
@@ -62,11 +65,12 @@ class Combinator(Layer):
         """Runs the wiring, making parameters where a child is called first, and notes what each child was given."""
 
         def visit(name: str, child: Layer, params: Any, state: Any, *inputs: Any, **options: Any) -> Any:
-            if params is not None:
+            if params is not None:  # it was called before, and shares them
                 return _apply(name, child, params, state, *inputs, **options)
-            seen[name] = jax.tree.map(_shape_of, inputs), {}
+            below: Seen = {}
+            seen[name] = jax.tree.map(_shape_of, inputs), below
             if _is_wired(child):
-                return child._look(seen[name][1], options["key"], *inputs)
+                return child._look(below, options["key"], *inputs)
             return child._init_and_apply(options["key"], *inputs)
 
         net = Net(self, {}, {}, key, True, visit)
