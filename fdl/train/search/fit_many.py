@@ -119,23 +119,23 @@ def fit_many(
     """
     if len(runs) != len(configs):
         raise InputError(f"fit_many needs one run for each of {len(configs)} configurations, got {len(runs)}")
-    _split(configs)
+    _split(configs)  # which refuses what does not go together, of those that were stopped as well
     going = [i for i, run in enumerate(runs) if run.stopped is None]
     if not going:
         return list(runs)
     training = [runs[i] for i in going]
+    first = _epochs_done(training)
     same, differing = _split([configs[i] for i in going])
-    train_all, test_all = _compiled(make, same)
+    train_all, test_all = made_once(make, ("fit_many", same), lambda reference: _compiled(reference, same))
     train_states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.train_state for run in training))
     unread = [Unread(diverged, run.history) for run in training]
-    first = _epochs_done(training)
     for epoch in range(first, epochs):
         if all(run.stopped is not None for run in training):
             break
         steps: list[Any] = []
         for batch in batches(epoch):
             if epoch == first and not steps:
-                check_batch(make_train_step(*make(configs[going[0]])), runs[going[0]].train_state, batch)
+                check_batch(make_train_step(*make(configs[going[0]])), training[0].train_state, batch)
             train_states, metrics = train_all(train_states, differing, batch)
             steps.append((metrics, examples_in(batch)))
         if not steps:
@@ -166,20 +166,19 @@ def alike(configs: Iterable[Config]) -> list[list[Config]]:
     return list(groups.values())
 
 
-def _compiled(make: Make, same: Values) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The step of all, and the test of all, which are forgotten when ``make`` is."""
-    train_all, test_all = made_once(make, ("fit_many", same), lambda make: _all_of(make, same))
-    return train_all, test_all
+def _compiled(reference: Callable[[], Any], same: Values) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The step of all, and the test of all, which refer to ``make`` weakly: ``reference`` gives it."""
 
+    def made(values: dict[str, jax.Array]) -> tuple[Objective, Optimizer]:
+        return reference()({**dict(same), **values})
 
-def _all_of(make: Callable[[], Any], same: Values) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def train_one(train_state: TrainState, values: dict[str, jax.Array], batch: Any) -> Any:
         with _explained():
-            return make_train_step(*make()({**dict(same), **values}))(train_state, batch)
+            return make_train_step(*made(values))(train_state, batch)
 
     def test_one(train_state: TrainState, values: dict[str, jax.Array], batch: Any) -> Any:
         with _explained():
-            return make_eval_step(make()({**dict(same), **values})[0])(train_state, batch)
+            return make_eval_step(made(values)[0])(train_state, batch)
 
     train_all, test_all = (jax.vmap(one, in_axes=(0, 0, None)) for one in (train_one, test_one))
     return jax.jit(train_all, donate_argnums=0), jax.jit(test_all)
