@@ -233,7 +233,8 @@ def _position(index, laid, sizes):
     taps_on = jnp.unravel_index(index.astype(int), laid.kernel)
     axes = zip(taps_on, laid.stride, laid.padding, laid.output, sizes, strict=True)
     for axis, (tap, s, (low, _), out, n) in enumerate(axes):
-        along = (s * np.arange(out) - low).reshape(out, *(1 for _ in sizes[axis:])) + tap
+        start = (s * np.arange(out) - low).reshape(out, *(1 for _ in sizes[axis:]))  # along this axis of the index
+        along = start + tap
         exists = exists & (along >= 0) & (along < n)
         position = position * n + along
     return jnp.where(exists, position, 0), exists

@@ -235,10 +235,9 @@ def first_inside(laid: Windows) -> np.ndarray:
         >>> first_inside(windows("", (5,), 3, stride=2, padding=1)).ravel().tolist()
         [1, 0, 0]
     """
-    lows = [low - s * np.arange(out) for (low, _), s, out in zip(laid.padding, laid.stride, laid.output, strict=True)]
     number = np.zeros((), int)
-    for k, first in zip(laid.kernel, np.ix_(*lows), strict=True):
-        number = number * k + np.maximum(first, 0)
+    for k, s, (low, _), out in zip(laid.kernel, laid.stride, laid.padding, laid.output, strict=True):
+        number = number[..., None] * k + np.maximum(low - s * np.arange(out), 0)  # tap low - o s lies on position 0
     return number[..., None]
 
 

@@ -141,7 +141,8 @@ def forward(
         *carry, gates = jax.lax.fori_loop(0, size, step, (states, history, gates))
         return tuple(carry), gates if keeps_gates else None
 
-    # What a step makes is written to its place among all steps: as an output of two loops it would be copied once more.
+    # h after each step, the other states before it. What a step makes is written to its place among all steps: as an
+    # output of two loops it would be copied once more.
     history = jax.tree.map(lambda state: jnp.zeros_like(state, shape=(steps, *state.shape)), (states[0], states[1:]))
     starts = jnp.arange(0, steps, size)
     (final, (hs, others)), gates = jax.lax.scan(over_block, (states, history), (x, valid, starts))
@@ -168,8 +169,8 @@ def backward(cell: Cell, kept: Remembered, dhs: Any, dstates: Any, block: int | 
         def step(i: Any, carry: Any) -> Any:
             dstates, d, gates_t = carry
             t = size - 1 - i
-            is_step, before = _at((valid, h_before), t)
-            before = before, *(_at(other, start + t) for other in kept.others)
+            is_step = _at(valid, t)
+            before = _at(h_before, t), *(_at(other, start + t) for other in kept.others)
             dh = slice_at(dhs, start + t, 1, axis=1).squeeze(1)
             dstates = (dstates[0] + _where(is_step, dh, 0), *dstates[1:])
             d_t, dbefore = cell.back(_apart(gates_t, number), before, dstates)
