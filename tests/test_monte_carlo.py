@@ -23,6 +23,7 @@ from fdl.layers import (
     MultiHeadAttention,
     NodeFeatures,
     Relu,
+    Remat,
     Residual,
     Serial,
     SpatialDropout,
@@ -114,10 +115,11 @@ def test_what_drops_by_a_rate_of_its_own_drops_too(net, inputs):
     np.testing.assert_allclose(spread, ys.std(0), rtol=1e-4, atol=1e-6)
 
 
-def test_what_is_frozen_drops_nothing():
-    net = Serial(Frozen(Serial(Dropout(0.5))), Frozen(Dropout(0.5)), Cast(Dropout(0.5), "float32"))
+@pytest.mark.parametrize("wrap", [Frozen, Remat, lambda layer: Cast(Frozen(layer), "float32")])
+def test_layers_are_found_in_wrappers(wrap):
+    net = Serial(wrap(Serial(Dropout(0.5))), wrap(Dropout(0.5)))
     mean, _ = monte_carlo(net, *net.init(KEY, X), X, key=KEY, samples=1)
-    assert set(jnp.round(mean / X, 3).ravel().tolist()) == {0, 2}
+    assert set(jnp.round(mean / X, 3).ravel().tolist()) == {0, 4}
 
 
 def test_a_network_is_searched_from_itself_on():

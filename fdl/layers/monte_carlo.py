@@ -22,7 +22,7 @@ import jax
 from fdl.counts import check_count
 from fdl.errors import InputError
 from fdl.keys import split_key
-from fdl.layer import Layer, Tree
+from fdl.layer import Layer, Tree, rebuilt
 from fdl.layers.ensemble import mean_and_spread
 from fdl.layers.wrapper import Frozen, Wrapper
 
@@ -46,9 +46,9 @@ def monte_carlo(
         inputs: what goes into the network.
         key: a JAX random key; every pass gets its own from it.
         samples: how many passes, T.
-        random: the kinds of layers that are applied as in training. None is for all that drop by a rate of their own:
-            `Dropout` and its kinds, wherever a network has them, and attention. What is `Frozen` drops nothing, as
-            ever, and random numbers that a wiring draws by itself while ``net.train`` are not drawn.
+        random: the kinds of layers that are applied as in training, inside of a `Frozen` too. None is for all that
+            drop by a rate of their own: `Dropout` and its kinds, wherever a network has them, and attention. Random
+            numbers that a wiring draws by itself while ``net.train`` are not drawn.
 
     Returns:
         (mean, spread), each of the form, shapes and dtypes of the output. The spread divides by T, not by T - 1,
@@ -72,19 +72,18 @@ def monte_carlo(
     if not isinstance(net, Layer):
         raise InputError(f"monte_carlo expects a layer, got {net!r}: it decides which of the layers inside are random")
     check_count("monte_carlo", "samples", samples)
+    # Frozen would say train=False to what is inside, a random layer too.
+    thawed = rebuilt(net, lambda layer: layer.layer if isinstance(layer, Frozen) else layer)
     found: list[Layer] = []
 
     def visit(name: str, layer: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> Any:
-        if isinstance(layer, Frozen):
-            output, state = layer.apply(params, state, *inputs, **options)
-            return output, params, state
         if _is_random(layer, random):
             found.append(layer)
             options["train"] = True
         return layer.walk(visit, params, state, *inputs, **options)
 
     def one_pass(key: jax.Array) -> Any:
-        return visit(net.name, net, params, state, *inputs, key=key, train=False)[0]
+        return visit(net.name, thawed, params, state, *inputs, key=key, train=False)[0]
 
     mean, spread = mean_and_spread(jax.vmap(one_pass)(split_key("monte_carlo", key, samples)))
     if not found:
