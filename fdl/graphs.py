@@ -204,7 +204,8 @@ def add_self_loops(graph: Graph) -> Graph:
     array, nodes, edges = _library([graph]), graph.nodes.shape[0], graph.senders.shape[0]
 
     def with_loops(rows: Any, loops: Any) -> Any:
-        return array.concatenate([array.asarray(rows), array.asarray(loops, rows.dtype)])
+        rows = array.asarray(rows)  # JAX has no 64 bits, unless it was told to
+        return array.concatenate([rows, array.asarray(loops, rows.dtype)])
 
     mask = None
     if graph.node_mask is not None or graph.edge_mask is not None:

@@ -270,6 +270,13 @@ def test_self_loops_of_padding_are_padding():
     assert add_self_loops(GRAPHS[2]).edge_mask is None
 
 
+def test_indices_of_64_bits_meet_features_of_jax():
+    """As those of NumPy have, without a warning, which is an error here."""
+    ends = np.array([0, 1])
+    looped = add_self_loops(Graph(jnp.ones((2, 1)), senders=ends, receivers=ends))
+    assert looped.senders.tolist() == looped.receivers.tolist() == [0, 1, 0, 1]
+
+
 def test_narrow_indices_get_room_for_all_nodes():
     one = Graph(np.ones((200, 1)), senders=np.array([100], np.uint8), receivers=np.array([3], np.uint8))
     assert batch_graphs([one, one]).senders.tolist() == [100, 300]
