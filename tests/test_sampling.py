@@ -51,6 +51,13 @@ def test_min_p_compares_with_the_best(p):
     assert kept(min_p(jnp.array([2.0, 2.0, -jnp.inf], jnp.bfloat16), p)).tolist() == [True, True, False]
 
 
+@pytest.mark.parametrize("reshape", [temperature, top_p, min_p])
+def test_each_distribution_may_have_its_own_number(reshape):
+    logits, each = jnp.array(RNG.normal(size=(2, 3, 5)), jnp.float32), jnp.linspace(0.2, 0.9, 6).reshape(2, 3, 1)
+    alone = [[reshape(logits[i, j], float(each[i, j, 0])) for j in range(3)] for i in range(2)]
+    np.testing.assert_allclose(reshape(logits, each), jnp.array(alone), rtol=1e-6)
+
+
 def test_top_p_of_one_keeps_what_is_very_unlikely():
     assert kept(top_p(jnp.array([0.0, -60.0, -80.0]), 1.0)).all()
 
@@ -224,6 +231,11 @@ def test_one_beam_is_greedy_and_vmap_is_a_batch():
         (lambda: top_k(CHAIN, True), "got True"),
         (lambda: generate(step, jnp.zeros(()), 0, -1), "generate needs length as a whole number of at least 0, got -1"),
         (lambda: beam_search(step, jnp.zeros(()), 0, 2.5, beams=1), "length as a whole number .* got 2.5"),
+        (lambda: temperature(CHAIN, jnp.ones(4)), r"t as one number, or of shape \[4, 1\].*got shape \[4\]"),
+        (lambda: jax.jit(temperature)(CHAIN, jnp.ones(4)), r"t as one number, or of shape \[4, 1\].*got shape \[4\]"),
+        (lambda: temperature(CHAIN, jnp.array([[1.0], [0.0], [1.0], [1.0]])), "temperature needs a positive, finite t"),
+        (lambda: top_p(CHAIN, np.full(4, 0.5)), r"p as one number, or of shape \[4, 1\]"),
+        (lambda: min_p(CHAIN, np.full((1, 4), 0.5)), r"p as one number, or of shape \[4, 1\]"),
         (lambda: top_p(CHAIN, 1.5), r"top_p needs a p in \(0, 1\], got 1.5"),
         (lambda: min_p(CHAIN, 0), r"min_p needs a p in \(0, 1\], got 0"),
         (

@@ -110,7 +110,8 @@ def check_found(tokens: jax.Array) -> None:
         first = int(np.argmax(np.any(lost, axis=tuple(range(lost.ndim - 1)))))
         raise InputError(
             f"the scores for token {first} of {tokens.shape[-1]} are NaN: a stream needs room for the prompt and for "
-            "all tokens, begin_stream(..., length), and parameters have to be finite"
+            "all tokens, begin_stream(..., length), the prompt has to be of ids that the network knows, and parameters "
+            "have to be finite"
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fdl.concrete import is_concrete
 from fdl.counts import check_count
@@ -30,16 +31,17 @@ def temperature(logits: jax.Array, t: float) -> jax.Array:
 
     Args:
         logits: [..., V].
-        t: positive; towards 0 only the best token is left.
+        t: positive; towards 0 only the best token is left. One number, or [..., 1], one for each distribution.
 
     Raises:
-        InputError: for a temperature that is not positive.
+        InputError: for a temperature that is not positive, and for temperatures of another shape.
 
     Example:
         >>> temperature(jnp.array([1.0, 2.0]), 0.5).tolist()
         [2.0, 4.0]
     """
-    if is_concrete(t) and not 0 < t < math.inf:
+    _check_shape("temperature", "t", t, logits)
+    if is_concrete(t) and not np.all((t > 0) & (t < math.inf)):
         raise InputError(f"temperature needs a positive, finite t, got {t}: for the best token alone there is greedy")
     return logits / t
 
@@ -67,10 +69,10 @@ def top_p(logits: jax.Array, p: float) -> jax.Array:
 
     Args:
         logits: [..., V].
-        p: in (0, 1].
+        p: in (0, 1]. One number, or [..., 1], one for each distribution.
 
     Raises:
-        InputError: for a p outside its range.
+        InputError: for a p outside its range, or of another shape.
 
     Source: Holtzman et al. (2020).
 
@@ -78,7 +80,7 @@ def top_p(logits: jax.Array, p: float) -> jax.Array:
         >>> top_p(jnp.log(jnp.array([0.5, 0.1, 0.4])), 0.8).round(1).tolist()
         [-0.7, -inf, -0.9]
     """
-    _check_share("top_p", p)
+    _check_share("top_p", p, logits)
     worst_first, rank = jnp.sort(logits, axis=-1).astype(wide(logits)), _rank(logits)
     no_better = jnp.cumsum(jax.nn.softmax(worst_first, axis=-1), axis=-1)  # 1 - what the better ones have together
     keep = jnp.take_along_axis(no_better > 1 - p, logits.shape[-1] - 1 - rank, -1)
@@ -90,10 +92,10 @@ def min_p(logits: jax.Array, p: float) -> jax.Array:
 
     Args:
         logits: [..., V].
-        p: in (0, 1].
+        p: in (0, 1]. One number, or [..., 1], one for each distribution.
 
     Raises:
-        InputError: for a p outside its range.
+        InputError: for a p outside its range, or of another shape.
 
     Source: Nguyen et al. (2025).
 
@@ -101,15 +103,26 @@ def min_p(logits: jax.Array, p: float) -> jax.Array:
         >>> min_p(jnp.log(jnp.array([0.5, 0.1, 0.4])), 0.3).round(1).tolist()
         [-0.7, -inf, -0.9]
     """
-    _check_share("min_p", p)
+    _check_share("min_p", p, logits)
     wide_logits = logits.astype(wide(logits))
     keep = wide_logits >= wide_logits.max(-1, keepdims=True) + jnp.log(p)
     return jnp.where(keep, logits, -jnp.inf)
 
 
-def _check_share(who: str, p: float) -> None:
-    if is_concrete(p) and not 0 < p <= 1:
+def _check_share(who: str, p: float, logits: jax.Array) -> None:
+    _check_shape(who, "p", p, logits)
+    if is_concrete(p) and not np.all((p > 0) & (p <= 1)):
         raise InputError(f"{who} needs a p in (0, 1], got {p}")
+
+
+def _check_shape(who: str, name: str, value: Any, logits: jax.Array) -> None:
+    """Refuses numbers [N] beside logits [N, V], which would be one for each token where N is V."""
+    each = (*jnp.shape(logits)[:-1], 1)
+    if jnp.ndim(value) and jnp.shape(value) != each:
+        raise InputError(
+            f"{who} takes {name} as one number, or of shape {list(each)}, one for each distribution of logits "
+            f"{list(jnp.shape(logits))}, got shape {list(jnp.shape(value))}"
+        )
 
 
 def _rank(logits: jax.Array) -> jax.Array:
