@@ -19,6 +19,7 @@ from fdl.layers import (
     Dropout,
     Embedding,
     Frozen,
+    LayerNorm,
     Parallel,
     Relu,
     Remat,
@@ -249,3 +250,12 @@ def test_reshape():
 def test_bad_input_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "layer", [Repeat(BLOCK, 2), Serial(LayerNorm(), Repeat(BLOCK, 2)), Repeat(Cast(BLOCK, "bfloat16"), 2)]
+)
+def test_cast_makes_parameters_for_layers_that_keep_their_input_s_dtype(layer):
+    params, state = Cast(layer, "bfloat16").init(KEY, X)
+    assert {w.dtype.name for w in jax.tree.leaves(params)} == {"float32"}
+    assert Cast(layer, "bfloat16").apply(params, state, X)[0].dtype == jnp.bfloat16

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from fdl.errors import InputError
-from fdl.layer import Layer, Tree, Visit
+from fdl.layer import Layer, Tree, Visit, rebuilt
 
 
 class Wrapper(Layer):
@@ -117,8 +117,10 @@ class Cast(Wrapper):
         object.__setattr__(self, "dtype", jnp.dtype(self.dtype).name)
 
     def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
-        with jax.numpy_dtype_promotion("standard"):  # parameters are not converted before they are there
-            return self.layer.init(key, *jax.eval_shape(self._converted, inputs))
+        # All in the dtype that parameters are made in: beside narrower inputs, layers would seem to change it.
+        plain = rebuilt(self.layer, lambda layer: layer.layer if isinstance(layer, Cast) else layer)
+        made: tuple[Tree, Tree] = plain.init(key, *jax.eval_shape(_in_float32, inputs))
+        return made
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
         return self.layer.apply(self._converted(params), state, *self._converted(inputs), key=key, train=train)
@@ -131,7 +133,16 @@ class Cast(Wrapper):
         return y, jax.tree.map(lambda new, old: new.astype(old.dtype), changed, params), state
 
     def _converted(self, tree: Any) -> Any:
-        return jax.tree.map(lambda a: a.astype(self.dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+        return _converted(tree, self.dtype)
+
+
+def _in_float32(tree: Any) -> Any:
+    return _converted(tree, jnp.float32)
+
+
+def _converted(tree: Any, dtype: DTypeLike) -> Any:
+    """The tree with its floats in this dtype."""
+    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
 
 class Frozen(Wrapper):
