@@ -41,7 +41,8 @@ class MultiHeadAttention(Layer):
 
     Inputs are ``x, context=None, lengths=None, mask=None``: x [N, Tq, C]; context [N, Tk, D], which is
     attended to instead of x; lengths [N], how many positions of what is attended to are real; mask, True where a
-    query attends to a key, broadcast to [N, heads, Tq, Tk].
+    query attends to a key, broadcast to [N, heads, Tq, Tk]. Positions that are not real are finite numbers, since the
+    gradients of ``w`` have zero times each of them.
 
     Parameters are ``q``, ``k``, ``v`` and ``out``, each with ``w`` and, unless ``bias=False``, ``b``. There is no
     state, but after `begin_stream` a causal layer keeps ``keys`` and ``values`` and a ``position``: x is
