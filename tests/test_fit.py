@@ -178,6 +178,13 @@ def test_stops_when_the_loss_grows():
     assert fit(step, state, BATCHES, steps=6, record_every=1, diverged=math.inf, **QUIET).stopped is None
 
 
+def test_a_loss_below_zero_has_no_multiple_that_is_too_large():
+    def step(count, batch):
+        return count + 1, {"loss": jnp.array([-0.2, -0.1, 0.4, 0.4])[count]}
+
+    assert fit(step, jnp.array(0), lambda _: [X], epochs=4, **QUIET).stopped is None
+
+
 def test_a_batch_without_examples_ends_a_run_as_bad_data_do():
     run = fit(STEP, start(), lambda _: [(X, Y), (X[:0], Y[:0]), (X, Y)], epochs=1, record_every=1, **QUIET)
     assert [math.isnan(record["loss"]) for record in run.history] == [False, True]
@@ -208,6 +215,17 @@ def test_not_where_it_leaves_out_many_in_a_row():
     assert run.stopped.startswith("the optimizer has left out ")
     assert 50 <= run.history[-1]["step"] <= 150
     assert math.isfinite(run.history[-1]["loss"])
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 60])
+@pytest.mark.parametrize(("number", "reason"), [(49, None), (50, "the optimizer has left out 50 steps in a row")])
+def test_fifty_in_a_row_are_many(number, reason, steps_per_call):
+    def step(count, batch):
+        return count + 1, {"loss": 1.0 * count, "skipped_in_a_row": jnp.where(count < number, count + 1, 0)}
+
+    settings = {"epochs": 1, "steps_per_call": steps_per_call, "diverged": math.inf, **QUIET}
+    stopped = fit(step, jnp.array(0), lambda _: [X] * 60, **settings).stopped
+    assert (stopped or "").partition(",")[0] == (reason or "")
 
 
 def test_a_record_in_which_all_steps_were_left_out_has_no_loss():
@@ -423,6 +441,7 @@ def test_top_k():
         expected = [LABELS[i] in np.argsort(-LOGITS[i])[:k] for i in np.ndindex(LABELS.shape)]
         np.testing.assert_array_equal(top_k_accuracy(LOGITS, LABELS, k).ravel(), expected)
     np.testing.assert_array_equal(top_k_accuracy(LOGITS, LABELS, 1), accuracy(LOGITS, LABELS))
+    np.testing.assert_array_equal(accuracy(LOGITS, jax.nn.one_hot(LABELS, 3)), accuracy(LOGITS, LABELS))
 
 
 def test_perplexity_of_a_uniform_guess_is_the_number_of_tokens():

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import fdl
 from fdl import InputError
 from fdl.data import Batches, k_folds
 from fdl.graphs import Graph, batch_graphs
@@ -165,6 +166,7 @@ class TestObjective:
         ("make", "message"),
         [
             (lambda: make_train_step(NET, OPTIMIZER), r"takes an objective, such as supervised\(net, loss\)"),
+            (lambda: make_train_step(None, OPTIMIZER), "takes an objective, .* got None"),
             (lambda: make_train_step(OBJECTIVE, 0.1), r"takes an optimizer, such as adam\(1e-3\), got 0.1"),
             (lambda: make_train_step(OBJECTIVE, adam), r"got <function adam .*: call it first, adam\(...\)"),
             (lambda: init_train_state(NET, adam, jax.random.key(0), X), "init_train_state takes an optimizer"),
@@ -214,6 +216,8 @@ class TestAccuracy:
         logits, targets = jnp.array([[-1.0], [0.5], [2.0]]), jnp.array([[0], [0], [1]])
         assert binary_accuracy(logits, targets).tolist() == [[1], [0], [1]]
         assert binary_accuracy(logits, targets == 1).tolist() == [[1], [0], [1]]
+        near, targets_near = jnp.array([0.0, 0, 0, -0.1, 0.1]), jnp.array([0.5, 0.4, 0.6, 0.6, 0.5])
+        assert binary_accuracy(near, targets_near).tolist() == [1, 1, 0, 0, 0]  # what is in the middle is not above it
         with pytest.raises(InputError, match=r"targets of the shape \[3, 1\] of the logits, got \[3\]"):
             binary_accuracy(logits, targets[:, 0])
 
@@ -541,6 +545,10 @@ class TestMistakenForOneAnother:
         with pytest.raises(InputError, match=r"arrays or their shapes, got a (list|tuple) of numbers: jnp.array\("):
             init_train_state(NET, OPTIMIZER, jax.random.key(0), inputs)
 
+    def test_an_input_without_arrays_is_none_of_numbers(self):
+        net = fdl.network(body=Affine(2))(lambda net, x, carry: net.body(x))
+        assert init_train_state(net, OPTIMIZER, jax.random.key(0), jnp.ones((1, 3)), ()).step == 0
+
 
 class TestEvaluate:
     def test_weighs_batches_by_their_examples(self, eval_step, train_state):
@@ -598,6 +606,11 @@ class TestEvaluate:
         _, validation = next(k_folds((np.load(tmp_path / "x.npy", mmap_mode="r"), labels), 3, seed=0))
         expected = evaluate(eval_step, train_state, [(np.asarray(validation[0]), validation[1])])
         assert evaluate(eval_step, train_state, [validation]) == expected
+
+    def test_a_step_that_is_not_jitted_may_read_its_batch(self, train_state):
+        assert evaluate(lambda train_state, batch: {"loss": float(batch[0].sum())}, train_state, [(np.ones(3),)]) == {
+            "loss": 3
+        }
 
     def test_uses_running_statistics_and_drops_nothing(self, eval_step, train_state):
         x, labels = make_batch()
