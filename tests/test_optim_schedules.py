@@ -61,6 +61,7 @@ def test_peaks_are_where_they_are_said_to_be():
     ("make", "message"),
     [
         (lambda: optim.constant(float("nan")), "constant needs a finite value, got nan"),
+        (lambda: optim.inverse_time(math.inf, 1), "inverse_time needs a finite initial, got inf"),
         (lambda: optim.inverse_time(0.1, -1), "inverse_time needs a finite decay that is not negative, got -1"),
         (lambda: optim.step(0.1, 0.0, 3), "step needs a finite factor that is positive"),
         (lambda: optim.step(0.1, 0.5, 0), "step needs every as a whole number of at least 1, got 0"),
@@ -78,6 +79,7 @@ def test_peaks_are_where_they_are_said_to_be():
             "warmup_cosine needs steps as a whole number of at least 11",
         ),
         (lambda: optim.one_cycle(1.0, 10, rise=1.0), "one_cycle needs rise between 0 and 1, got 1.0"),
+        (lambda: optim.one_cycle(1.0, 10, start_factor=0), "one_cycle needs a finite start_factor that is positive"),
         (lambda: optim.noam(0, 10), "noam needs dim"),
         (lambda: optim.by_epoch(optim.constant(1.0), 0), "by_epoch needs steps_per_epoch"),
     ],

@@ -215,9 +215,11 @@ class TestCombinations:
             (lambda: optim.add_l2(-1.0), "add_l2 needs a finite rate that is not negative"),
             (lambda: optim.add_decoupled_weight_decay(-1.0), "add_decoupled_weight_decay needs a finite rate"),
             (lambda: optim.max_norm(0.0), "max_norm needs a positive, finite limit, got 0.0"),
+            (lambda: optim.max_norm(float("inf")), "max_norm needs a positive, finite limit, got inf"),
             (lambda: optim.stochastic_rounding(optim.sgd(0.1), -1), "stochastic_rounding needs seed"),
             (lambda: optim.bfloat16_memory(optim.sgd(0.1), 0.5), "bfloat16_memory needs seed"),
             (lambda: optim.reduce_on_plateau(1.5), "reduce_on_plateau needs factor between 0 and 1, got 1.5"),
+            (lambda: optim.reduce_on_plateau(cooldown=-1), "reduce_on_plateau needs cooldown as a whole number"),
             (lambda: optim.reduce_on_plateau().update(1.0, optim.reduce_on_plateau().init(1.0)), "value=loss"),
         ],
     )
@@ -348,6 +350,15 @@ class TestNonfinite:
         assert int(opt_state.skipped) == 3
         assert optim.loss_scale(optim.sgd(0.1).init(w)) == 1
 
+    @pytest.mark.parametrize("bad", ["w", "b"])
+    def test_of_several_that_leave_out_the_longest_row_counts(self, bad):
+        w = {"w": jnp.ones(2), "b": jnp.ones(2)}
+        opt = optim.partition(optim.skip_nonfinite(optim.sgd(0.1)), b=("b", optim.skip_nonfinite(optim.sgd(0.1))))
+        opt_state = opt.init(w)
+        for number in (1, 2):
+            _, opt_state = opt.update(w | {bad: jnp.full(2, jnp.nan)}, opt_state, w)
+            assert optim.skipped_in_a_row(opt_state) == number
+
     def test_loss_scale_stays_in_its_range(self):
         opt, w = optim.scale_loss(optim.sgd(1.0), 1.0), jnp.zeros(())
         _, opt_state = opt.update(jnp.array(jnp.inf), opt.init(w), w)
@@ -431,6 +442,9 @@ class TestPrecision:
         params = {"w": jnp.ones(3, jnp.bfloat16)}
         with pytest.raises(fdl.InputError, match=r"stands inside, float32_masters\(bfloat16_memory\(optimizer\)\)"):
             optim.bfloat16_memory(optim.float32_masters(optim.adam())).init(params)
+        behind = optim.chain(optim.clip_by_global_norm(1.0), optim.float32_masters(optim.adam()))
+        with pytest.raises(fdl.InputError, match="stands inside"):
+            optim.bfloat16_memory(behind).init(params)
         assert optim.float32_masters(optim.bfloat16_memory(optim.adam())).init(params).masters["w"].dtype == "float32"
 
 
