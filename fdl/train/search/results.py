@@ -136,10 +136,10 @@ class Results:
             One sentence for each hyperparameter of which this is true; none if there is no best trial.
 
         Raises:
-            InputError: for a share that is not from 0 to 1/2.
+            InputError: for a share that is not in [0, 1/2).
         """
         if not 0 <= share < 0.5:
-            raise InputError(f"the share of a range that is its end is from 0 to 1/2, got {share}")
+            raise InputError(f"the share of a range that is its end is at least 0 and less than 1/2, got {share}")
         if not self.trials or not math.isfinite(self.ranked[0].metrics[self.metric]):
             return []
         found = []
