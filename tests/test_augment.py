@@ -426,14 +426,14 @@ def test_colour_noise_varies_along_the_axes():
 
 
 def test_cutout_erases_a_square_around_any_pixel():
-    n, size = 6_300, 3
+    n, size, half = 6_300, 5, 2
     out = np.asarray(jax.jit(partial(cutout, size=size, fill=2))(KEY, np.ones((n, 9, 7, 1), np.uint8)))[..., 0]
     middles = np.zeros((9, 7), int)
     for one in out == 2:
         rows, columns = np.flatnonzero(one.any(1)), np.flatnonzero(one.any(0))
         assert one.sum() == len(rows) * len(columns)  # one rectangle
-        i = rows[0] + 1 if len(rows) == size or rows[0] > 0 else rows[-1] - 1
-        j = columns[0] + 1 if len(columns) == size or columns[0] > 0 else columns[-1] - 1
+        i = rows[0] + half if len(rows) == size or rows[0] > 0 else rows[-1] - half
+        j = columns[0] + half if len(columns) == size or columns[0] > 0 else columns[-1] - half
         middles[i, j] += 1
     assert np.all(np.abs(middles - n / 63) < 5 * math.sqrt(n / 63))
     erased = erase(np.ones((1, 3, 3, 1), bool), np.array([[0, 1]]), (1, 9))
@@ -558,7 +558,10 @@ def test_operations():
     x, full = PICTURE[None], jnp.array([-1.0])
     run = jax.jit(lambda operation, x, strength: operation(x, strength), static_argnums=0)
     mild = {name: run(f, x, full) for name, f in RAND_AUGMENT.items()}
-    wide = {name: run(TRIVIAL_AUGMENT[name], x, full) for name in ("posterize", "translate_y", "rotate", "brightness")}
+    wide = {
+        name: run(TRIVIAL_AUGMENT[name], x, full)
+        for name in ("posterize", "translate_y", "rotate", "shear_x", "brightness")
+    }
     changes = {name: getattr(augment, name) for name in ("brightness", "contrast", "saturation", "sharpness")}
     changes = {name: partial(f, factor=0.1) for name, f in changes.items()}
     changes |= {"equalize": augment.equalize, "autocontrast": augment.autocontrast}
@@ -569,6 +572,7 @@ def test_operations():
         (wide["posterize"], x // 64 * 64),
         (mild["solarize"], 255 - x),
         (mild["shear_x"], SHEAR(x, (0, -0.3), method="nearest")),
+        (wide["shear_x"], SHEAR(x, (0, -0.99), method="nearest")),
         (mild["shear_y"], SHEAR(x, (-0.3, 0), method="nearest")),
         (mild["translate_x"], TRANSLATE(x, (0, -40 * 150 / 331), method="nearest")),
         (mild["translate_y"], TRANSLATE(x, (-30 * 150 / 331, 0), method="nearest")),
@@ -709,6 +713,7 @@ def objective_without_key():
         (lambda: translate(FLOATS, 3), r"one \(down, right\) for all or one for each, \[2\] or \[4, 2\], got \[\]"),
         (lambda: random_rotation(KEY, FLOATS, 200), "max_degrees from 0 to 180, got 200"),
         (lambda: random_affine(KEY, FLOATS, zoom=(0, 1)), r"zoom as a pair 0 < least <= most, got \(0, 1\)"),
+        (lambda: random_affine(KEY, FLOATS, max_slope=-0.1), "random_affine needs max_slope of at least 0, got -0.1"),
         (lambda: random_affine(KEY, FLOATS, zoom=2.0), "zoom as a pair 0 < least <= most, got 2.0"),
         (lambda: random_rotation(KEY, FLOATS, (-9, 9)), r"max_degrees as one number from 0 to 180, got \(-9, 9\)"),
         (lambda: gaussian_noise(KEY, FLOATS, np.ones(3)), r"std as one number of at least 0, got \[1. 1. 1.\]"),
@@ -747,6 +752,7 @@ def objective_without_key():
             lambda: chain(random_flip, 8),
             r"functions of \(key, images\), got a int: settings are fixed by functools.partial",
         ),
+        (lambda: chain(lambda key, x: x)(0, FLOATS), "chain expects a JAX random key, .* got 0"),
         (lambda: on_images(random_flip)(KEY, FLOATS), r"pair \(images, labels\), got a ndarray"),
         (objective_without_key, "augment draws at random, and needs a key"),
     ],

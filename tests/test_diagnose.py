@@ -137,6 +137,7 @@ def test_a_wrong_backward_part_is_found():
     assert "by JAX's own derivative" in found.verdict
     assert "WRONG" in str(found)  # the table
     assert [row.ok for row in found.report.rows] == [False, False, True, True]
+    assert f"at most {max(row.autodiff_error for row in found.report.rows):.1e} from JAX's own" in found.measured
 
 
 def test_rounding_is_no_wrong_gradient():

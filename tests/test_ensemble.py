@@ -77,7 +77,7 @@ def test_a_member_of_a_bag_is_trained_on_its_own_examples(bagged):
 
 def test_member_batches_go_through_each_sample_once_in_another_order_each_epoch():
     samples = [training for training, _ in FOLDS]
-    batches = MemberBatches(np.arange(50), samples, 4, seed=1)
+    batches = MemberBatches(np.arange(50), samples, 2, seed=1)
     first, second = (np.concatenate(list(batches(epoch))) for epoch in (0, 1))
     assert first.shape == (32, 3)  # of 33, 33 and 34
     for member, sample in enumerate(samples):
@@ -85,8 +85,8 @@ def test_member_batches_go_through_each_sample_once_in_another_order_each_epoch(
         assert set(first[:, member]) <= set(sample)
         assert first[:, member].tolist() != second[:, member].tolist()
     np.testing.assert_array_equal(np.concatenate(list(batches(1))), second)
-    np.testing.assert_array_equal(batches(0)[-1], first[-4:])
-    assert repr(batches) == "MemberBatches(3 members of 50 examples, batch_size=4, seed=1)"
+    np.testing.assert_array_equal(batches(0)[-1], first[-2:])
+    assert repr(batches) == "MemberBatches(3 members of 50 examples, batch_size=2, seed=1)"
 
 
 def test_batches_are_read_from_disk(tmp_path):
@@ -193,8 +193,11 @@ def test_a_wrong_label_is_seen_before_anything_is_compiled():
         (lambda: Ensemble(softmax, 2), "Ensemble is made of a layer"),
         (lambda: bootstrap(X, 0, seed=0), "bootstrap needs members as a whole number of at least 1, got 0"),
         (lambda: MemberBatches(X, [[0, 1], [50]], 1, seed=0), "places from 0 to 49, got 50 to 50"),
+        (lambda: MemberBatches(X, [[-1, 0]], 1, seed=0), "places from 0 to 49, got -1 to 0"),
+        (lambda: MemberBatches(X, [[[0, 1]]], 1, seed=0), "a sample is a list of places"),
         (lambda: MemberBatches(X, [[0.5]], 1, seed=0), "a sample is a list of places"),
         (lambda: MemberBatches(X, [[0, 1], [2]], 2, seed=0), "from 1 to 1, the size of the smallest sample, got 2"),
+        (lambda: MemberBatches(X, [], 1, seed=0), "the size of the smallest sample, got 1"),
         (lambda: MemberBatches(X, [[0, 1]], 1.5, seed=0), "got 1.5"),
         (lambda: MemberBatches(X, [[0, 1]], 1, seed=-1), "seeds and epochs are integers >= 0"),
         (lambda: out_of_fold(Affine(1), {"w": X}, {}, X, [[0]]), r"each of \[50\] members did not see, got 1 lists"),

@@ -7,7 +7,7 @@ import pytest
 
 import fdl
 from fdl import InputError
-from fdl.layers import LSTM, Affine, Dropout, Flatten, Serial, monte_carlo, softmax
+from fdl.layers import LSTM, Affine, Dropout, Flatten, Relu, Serial, monte_carlo, softmax
 from fdl.train import in_batches, predict, predict_monte_carlo, predict_views
 
 X = np.random.default_rng(0).normal(size=(10, 3, 4)).astype(np.float32)
@@ -90,6 +90,11 @@ def test_views_are_averaged_after_what_is_asked_for():
     probabilities = predict_views(NET, PARAMS, STATE, X, and_turned, then=softmax, batch_size=4)
     expected = np.mean([np.asarray(jax.nn.softmax(factor * EXPECTED)) for factor in (1, -1, 2)], axis=0)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_views_of_examples_that_are_numbers():
+    x = np.arange(5, dtype=np.float32)
+    np.testing.assert_array_equal(predict_views(Relu(), {}, {}, x, lambda x: jnp.stack([x, -x], axis=1)), x / 2)
 
 
 class Total(fdl.Layer):

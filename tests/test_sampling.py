@@ -173,6 +173,13 @@ def test_generate_stops_and_a_prompt_may_end_with_the_stop():
     assert generate(count, (), jnp.array([0, 3]), 4, stop=0)[0].tolist() == [[1, 2, 3, 4], [4, 0, 0, 0]]
 
 
+def test_prompts_of_one_length_have_no_rest():
+    def count(carry, token):
+        return jax.nn.one_hot((token + 1) % 5, 5), carry
+
+    assert generate(count, (), jnp.array([0, 3]), 3, given=jnp.zeros((2, 0), int))[0].tolist() == [[1, 2, 3], [4, 0, 1]]
+
+
 def score_of(first, tokens, stop, penalty):
     """log-probability and score, one token at a time."""
     total, length, token = 0.0, 0, first
@@ -256,6 +263,7 @@ def test_one_beam_is_greedy_and_vmap_is_a_batch():
             lambda: generate(step, jnp.zeros(2), jnp.zeros(2, int), 3, given=jnp.zeros((2, 3))),
             "integers .* got float32",
         ),
+        (lambda: generate(step, jnp.zeros(()), 0, 3, given=1), r"\['up to length'\], .* of shape \[\]"),
         (lambda: generate(step, jnp.zeros(2), jnp.zeros(2, int), 3, stop=[1, 2]), r"stop as one token, got \[1, 2\]"),
         (lambda: beam_search(step, jnp.zeros(()), 0, 3, beams=1, stop=jnp.array([1])), "beam_search needs stop as one"),
         (lambda: generate(step, jnp.zeros(()), 0, 3, choose=sample), "sample expects a JAX random key, .* got None"),

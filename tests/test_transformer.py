@@ -208,6 +208,11 @@ def test_a_stream_that_is_full():
 # Positions and blocks.
 
 
+def test_positions_are_in_float32():
+    with jax.enable_x64(True):
+        assert sinusoidal_positions(5, 8).dtype == jnp.float32
+
+
 def test_positions_are_added():
     y, _ = PositionalEncoding().apply({}, {}, X)
     np.testing.assert_allclose(y - X, jnp.broadcast_to(sinusoidal_positions(5, 8), X.shape), atol=1e-6)

@@ -54,8 +54,8 @@ def groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
     """The batches, ``size`` at a time where they have the same shapes, and one by one elsewhere.
 
     Example:
-        >>> [len(group) for group in groups(iter([np.ones(4)] * 5 + [np.ones(3)]), 2)]
-        [2, 2, 1, 1]
+        >>> [len(group) for group in groups(iter([np.ones(4)] * 5 + [np.ones(3)] * 3), 3)]
+        [3, 1, 1, 1, 1, 1]
     """
     while group := list(itertools.islice(batches, size)):
         if len(group) == size and len(set(map(_form, group))) == 1:
