@@ -66,6 +66,12 @@ def test_repeat_is_a_loop_over_its_layers():
     assert not np.allclose(w[0], w[1])
 
 
+def test_repeat_needs_no_parameters():
+    layer = Repeat(Residual(Relu()), 3)
+    y, _ = layer.apply(*layer.init(KEY, X), X)
+    np.testing.assert_allclose(y, jnp.where(X > 0, 8 * X, X), rtol=1e-6)
+
+
 def test_repeat_shares_its_other_inputs():
     @network(a=Affine(3))
     def with_context(net, x, context):

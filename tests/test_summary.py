@@ -9,7 +9,7 @@ import pytest
 
 import fdl
 from fdl.flops import count_flops
-from fdl.layers import Affine, BatchNorm, Concat, Dropout, Flatten, Relu, Residual, Serial, affine, network, relu
+from fdl.layers import Affine, BatchNorm, Concat, Dropout, Flatten, Relu, Residual, Serial, affine, conv, network, relu
 from fdl.summary import Row, Summary
 
 N = 32
@@ -305,6 +305,7 @@ def scanned(x, w):
             [shape(3, 4, 9), shape(6, 2, 3)],
             2 * 3 * 6 * 5 * (2 * 3),
         ),
+        (conv, [shape(3, 9, 4), shape(5, 4, 1)], 2 * 3 * 9 * 1 * (5 * 4)),
         (
             lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2, 2), (2, 2), "VALID"),
             [shape(6, 4)],

@@ -1,6 +1,8 @@
 """Multi-head attention, positions and transformer blocks: against formulas in NumPy, and piece by piece."""
 
 import functools
+import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -208,9 +210,13 @@ def test_a_stream_that_is_full():
 # Positions and blocks.
 
 
-def test_positions_are_in_float32():
+def test_positions_are_their_formula_in_float32():
     with jax.enable_x64(True):
-        assert sinusoidal_positions(5, 8).dtype == jnp.float32
+        found = sinusoidal_positions(2_000, 6)
+        assert found.dtype == jnp.float32
+        for t, i in itertools.product((0, 1, 7, 1_999), range(3)):
+            angle = t / 10_000 ** (2 * i / 6)
+            assert found[t, 2 * i : 2 * i + 2].tolist() == pytest.approx([math.sin(angle), math.cos(angle)], abs=1e-7)
 
 
 def test_positions_are_added():
