@@ -460,6 +460,7 @@ def test_a_train_state_can_be_used_once():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: fit(None, None, BATCHES, epochs=1), r"fit takes a training step, .* got None"),
         (lambda: fit(STEP, None, BATCHES), "when to end: give it epochs, steps or both"),
         (lambda: fit(STEP, None, BATCHES, steps=-1), "fit needs steps as a whole number of at least 0, got -1"),
         (

@@ -78,6 +78,7 @@ def test_peaks_are_where_they_are_said_to_be():
             lambda: optim.warmup_cosine(1.0, 10, 10),
             "warmup_cosine needs steps as a whole number of at least 11",
         ),
+        (lambda: optim.warmup_cosine(1.0, 4, 12, final=math.nan), "warmup_cosine needs a finite final, got nan"),
         (lambda: optim.one_cycle(1.0, 10, rise=1.0), "one_cycle needs rise between 0 and 1, got 1.0"),
         (lambda: optim.one_cycle(1.0, 10, start_factor=0), "one_cycle needs a finite start_factor that is positive"),
         (lambda: optim.noam(0, 10), "noam needs dim"),

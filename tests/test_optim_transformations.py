@@ -90,7 +90,7 @@ class TestClipping:
         clipped, _ = opt.update(grads, opt.init(grads))
         assert_close(clipped, {"w": jnp.array([0.6, 0.0]), "b": jnp.array(0.8)})
         assert opt.update(jnp.zeros(3), opt.init(jnp.zeros(3)))[0].tolist() == [0, 0, 0]
-        assert optim.global_norm({}) == 0
+        assert optim.global_norm({}) == optim.global_norm(jnp.ones((0, 3))) == 0
 
     @pytest.mark.parametrize("bad", [jnp.inf, jnp.nan])
     def test_by_global_norm_never_hides_what_is_not_finite(self, bad):
@@ -219,6 +219,10 @@ class TestCombinations:
             (lambda: optim.stochastic_rounding(optim.sgd(0.1), -1), "stochastic_rounding needs seed"),
             (lambda: optim.bfloat16_memory(optim.sgd(0.1), 0.5), "bfloat16_memory needs seed"),
             (lambda: optim.reduce_on_plateau(1.5), "reduce_on_plateau needs factor between 0 and 1, got 1.5"),
+            (
+                lambda: optim.reduce_on_plateau(smallest=-1.0),
+                "reduce_on_plateau needs a finite smallest that is not neg",
+            ),
             (lambda: optim.reduce_on_plateau(cooldown=-1), "reduce_on_plateau needs cooldown as a whole number"),
             (lambda: optim.reduce_on_plateau().update(1.0, optim.reduce_on_plateau().init(1.0)), "value=loss"),
         ],
@@ -291,6 +295,13 @@ class TestAverages:
         expected = PARAMS["head"]["w"]
         for w in along["head"]["w"]:
             expected = 0.7 * expected + 0.3 * w
+        assert_close(optim.averaged(opt_state)["head"]["w"], expected)
+
+    def test_ema_by_a_schedule(self):
+        along, opt_state = trajectory(optim.chain(optim.sgd(0.1), optim.ema(lambda step: step / 10)))
+        expected = PARAMS["head"]["w"]
+        for step, w in enumerate(along["head"]["w"]):
+            expected = step / 10 * expected + (1 - step / 10) * w
         assert_close(optim.averaged(opt_state)["head"]["w"], expected)
 
     @pytest.mark.parametrize(("start", "every"), [(0, 1), (3, 1), (2, 3), (9, 4)])
