@@ -317,6 +317,8 @@ def test_settings(tmp_path, monkeypatch):
         Checkpoints(tmp_path, keep=0)
     with pytest.raises(InputError, match='mode is "min" or "max"'):
         Checkpoints(tmp_path, mode="less")
+    with pytest.raises(InputError, match='of validation_accuracy, more is better: mode="max"'):
+        Checkpoints(tmp_path, best="validation_accuracy")
     monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
     with pytest.raises(ImportError, match=r'pip install "fdl\[train\]"'):
         Checkpoints(tmp_path)

@@ -114,8 +114,10 @@ def test_several_steps_in_one_call_are_the_steps():
     assert several.history[-1]["loss"] == pytest.approx(one.history[-1]["loss"], rel=1e-5)
     ragged = fit(STEP, start(), Batches((X, Y), 16, seed=0, drop_last=False), epochs=1, steps_per_call=3, **QUIET)
     assert ragged.train_state.step == 3
-    _, metrics = scan_steps(STEP)(start(), (jnp.stack([X, X]), jnp.stack([Y, Y])))
+    begin = start()
+    _, metrics = scan_steps(STEP)(begin, (jnp.stack([X, X]), jnp.stack([Y, Y])))
     assert metrics["loss"].shape == (2,)
+    assert begin.params["w"].is_deleted()  # taken over, as by a step
 
 
 def test_several_steps_in_one_call_of_what_cannot_be_kept():

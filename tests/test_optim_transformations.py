@@ -303,6 +303,7 @@ class TestAverages:
         for step, w in enumerate(along["head"]["w"]):
             expected = step / 10 * expected + (1 - step / 10) * w
         assert_close(optim.averaged(opt_state)["head"]["w"], expected)
+        assert optim.hyperparameters(opt_state)["decay"] == pytest.approx(0.9)
 
     @pytest.mark.parametrize(("start", "every"), [(0, 1), (3, 1), (2, 3), (9, 4)])
     def test_stochastic_weight_averaging(self, start, every):

@@ -82,6 +82,7 @@ def test_colour_axes_are_the_root_of_the_covariance_of_colours():
     np.testing.assert_allclose(axes.T @ axes, np.cov(colours.T, ddof=0), rtol=1e-5)
     np.testing.assert_allclose(axes[0] @ axes[1], 0, atol=1e-7)
     np.testing.assert_allclose(color_axes((BYTES / 255).astype(np.float32)), axes, rtol=1e-4)
+    np.testing.assert_array_equal(color_axes(BYTES.reshape(-1, 2)), axes)  # pixels without their places
 
 
 def test_standardised_data_has_mean_zero_and_variance_one():
@@ -155,7 +156,7 @@ def test_jaxs_strict_settings_refuse_nothing(there, back):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mean_image([1, 2]), "mean_image|feature_moments expects one array of numbers .*got list"),
+        (lambda: mean_image([1, 2]), "mean_image expects one array of numbers .*got list"),
         (lambda: feature_moments(np.array(["a"])), "expects one array of numbers"),
         (lambda: channel_moments(np.zeros((0, 3))), r"at least one example, got data of shape \[0, 3\]"),
         (lambda: channel_moments(np.zeros(3)), r"images \[N, ..., C\], got \[3\]"),
@@ -169,6 +170,7 @@ def test_jaxs_strict_settings_refuse_nothing(there, back):
         (lambda: unstandardise(X[0], Moments(FITTED.mean, FITTED.mean)), r"ends in \[3, 2\], .*got \[3, 2\]"),
         (lambda: project(BYTES, FITTED), r"project expects examples of shape \[3, 2\], .*\[50, 4, 3, 2\]"),
         (lambda: zca_unwhiten(X[:, 0], FITTED), r"zca_unwhiten expects examples of shape \[3, 2\]"),
+        (lambda: unwhiten(X[:, 0, :1], FITTED), r"coordinates along 6 axes, \[N, 6\], got \[200, 1\]"),
         (lambda: unwhiten(X, FITTED), r"coordinates along 6 axes, \[N, 6\], got \[200, 3, 2\]"),
     ],
 )
