@@ -77,6 +77,11 @@ def test_sample_draws_from_the_softmax_of_narrow_floats():
 CHAIN = jnp.array(RNG.normal(size=(4, 4)), jnp.float32)
 
 
+@pytest.mark.parametrize(("reshape", "number"), [(temperature, 0.7), (top_k, 2), (top_p, 0.6), (min_p, 0.4)])
+def test_a_batch_is_reshaped_row_by_row(reshape, number):
+    np.testing.assert_allclose(reshape(CHAIN, number), [reshape(row, number) for row in CHAIN], rtol=1e-6)
+
+
 def step(carry, token):
     """A chain that also remembers how many tokens there were."""
     return CHAIN[token] * (1 + 0.1 * carry)[..., None], carry + 1

@@ -425,6 +425,7 @@ FRESH = [Fitted(None)] * 3
         (lambda: narrow(Results(SPACE), 0), "more than 0 and at most 1"),
         (lambda: narrow(Results(SPACE)), "none of 0 trials"),
         (lambda: Results.load("nowhere.jsonl"), "does not begin with the space of a search"),
+        (lambda: rungs(9, 0), "successive halving needs least as a whole number of at least 1, got 0"),
         (lambda: rungs(9, 1, 1), "factor as a whole number of at least 2, got 1"),
         (lambda: successive_halving(None, [], Results(SPACE), least=1), "count as a whole number of at least 1, got 0"),
         (
