@@ -209,6 +209,7 @@ class TestCombinations:
             (lambda: optim.average(every=0), "average needs every"),
             (lambda: optim.averaged(optim.adam().init(PARAMS)), "found 0"),
             (lambda: optim.scale_loss(optim.sgd(0.1), 0.5), "initial of at least 1"),
+            (lambda: optim.scale_loss(optim.sgd(0.1), math.nan), "scale_loss needs a finite initial"),
             (lambda: optim.scale_loss(optim.sgd(0.1), factor=1.0), "factor above 1"),
             (lambda: optim.clip_by_value(0.0), "clip_by_value needs a finite limit that is positive"),
             (lambda: optim.clip_by_global_norm(-1.0), "clip_by_global_norm needs a finite limit"),
