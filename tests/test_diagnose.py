@@ -70,6 +70,8 @@ def test_a_sound_network_passes_and_everything_is_told(tmp_path, capsys):
     assert [row.path for row in found.layers.rows] == ["affine1", "batch_norm1", "relu1", "dropout1", "scores"]
     assert 1e-4 < found.learning_rate.suggestion < found.learning_rate.limit < 10
     assert found.initial_loss.expected == pytest.approx(math.log(4), rel=1e-4)
+    least = -0.925 * math.log(0.925) - 0.075 * math.log(0.025)
+    assert found.overfit.target == pytest.approx(least + 0.05 * (math.log(4) - least), rel=1e-3)
     assert dict(found.ratios.ratios).keys() == {"affine1", "batch_norm1", "scores"}
     found.plot(tmp_path / "diagnosis.png")
     assert (tmp_path / "diagnosis.png").read_bytes().startswith(b"\x89PNG")

@@ -180,11 +180,12 @@ def test_stops_when_the_loss_grows():
     assert fit(step, state, BATCHES, steps=6, record_every=1, diverged=math.inf, **QUIET).stopped is None
 
 
-def test_a_loss_below_zero_has_no_multiple_that_is_too_large():
+@pytest.mark.parametrize(("first", "later", "is_over"), [(-0.2, 0.4, False), (0.1, 0.25, False), (0.1, 0.4, True)])
+def test_losses_near_zero_and_below(first, later, is_over):
     def step(count, batch):
-        return count + 1, {"loss": jnp.array([-0.2, -0.1, 0.4, 0.4])[count]}
+        return count + 1, {"loss": jnp.array([first, later])[count]}
 
-    assert fit(step, jnp.array(0), lambda _: [X], epochs=4, **QUIET).stopped is None
+    assert (fit(step, jnp.array(0), lambda _: [X], epochs=2, **QUIET).stopped is not None) == is_over
 
 
 def test_a_batch_without_examples_ends_a_run_as_bad_data_do():
