@@ -1,15 +1,24 @@
 """Every test runs with eight simulated devices, so that sharding is tested on any machine."""
 
+import importlib
 import os
+import pkgutil
 
 import jax
 import pytest
+
+import fdl
 
 jax.config.update("jax_num_cpu_devices", 8)
 # Compiling is most of the time, and results are the same.
 jax.config.update("jax_disable_most_optimizations", True)
 if jax.__version_info__ < (0, 11):  # later ones have one way to compile fusions; the older one takes half the time
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+
+# pytest puts a module that it is given by name in its place, where a function of that name may be, as `fdl.summary` is.
+for _, name, is_package in pkgutil.iter_modules(fdl.__path__, "fdl."):
+    if is_package:
+        importlib.import_module(name)
 
 
 def pytest_collection_modifyitems(items):
