@@ -12,8 +12,10 @@ import fdl
 jax.config.update("jax_num_cpu_devices", 8)
 # Compiling is most of the time, and results are the same.
 jax.config.update("jax_disable_most_optimizations", True)
+flags = ["--xla_cpu_parallel_codegen_split_count=1"]  # parts cost something, and the tests run side by side already
 if jax.__version_info__ < (0, 11):  # later ones have one way to compile fusions; the older one takes half the time
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+    flags.append("--xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
 
 # pytest puts a module that it is given by name in its place, where a function of that name may be, as `fdl.summary` is.
 for _, name, is_package in pkgutil.iter_modules(fdl.__path__, "fdl."):
