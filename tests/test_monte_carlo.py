@@ -7,6 +7,7 @@ import pytest
 
 import fdl
 from fdl.graphs import Graph
+from fdl.layer import Layer
 from fdl.layers import (
     LSTM,
     Affine,
@@ -118,6 +119,21 @@ def test_what_drops_by_a_rate_of_its_own_drops_too(net, inputs):
 @pytest.mark.parametrize("wrap", [Frozen, Remat, lambda layer: Cast(Frozen(layer), "float32")])
 def test_layers_are_found_in_wrappers(wrap):
     net = Serial(wrap(Serial(Dropout(0.5))), wrap(Dropout(0.5)))
+    mean, _ = monte_carlo(net, *net.init(KEY, X), X, key=KEY, samples=1)
+    assert set(jnp.round(mean / X, 3).ravel().tolist()) == {0, 4}
+
+
+class Alone(Layer):
+    """Calls a layer that it has in a field, and is no combinator."""
+
+    dropout: Layer
+
+    def apply(self, params, state, x, *, key=None, train=False):
+        return self.dropout.apply({}, {}, x, key=key, train=train)[0], state
+
+
+def test_layers_are_found_in_fields():
+    net = Serial(Alone(Dropout(0.5)), Dropout(0.5))
     mean, _ = monte_carlo(net, *net.init(KEY, X), X, key=KEY, samples=1)
     assert set(jnp.round(mean / X, 3).ravel().tolist()) == {0, 4}
 

@@ -76,10 +76,18 @@ def monte_carlo(
     thawed = rebuilt(net, lambda layer: layer.layer if isinstance(layer, Frozen) else layer)
     found: list[Layer] = []
 
+    def as_in_training(layer: Layer) -> Layer:
+        if not _is_random(layer, random):
+            return layer
+        found.append(layer)
+        return _InTraining(layer)
+
     def visit(name: str, layer: Layer, params: Tree, state: Tree, *inputs: Any, **options: Any) -> Any:
         if _is_random(layer, random):
             found.append(layer)
             options["train"] = True
+        elif not layer.children:  # its own apply may call layers that it has in its fields
+            layer = rebuilt(layer, as_in_training)
         return layer.walk(visit, params, state, *inputs, **options)
 
     def one_pass(key: jax.Array) -> Any:
@@ -90,6 +98,13 @@ def monte_carlo(
         kinds = "layer that drops" if random is None else ", ".join(kind.__name__ for kind in random)
         raise InputError(f"monte_carlo found no {kinds} in {net!r}, so every pass would give the same")
     return mean, spread
+
+
+class _InTraining(Wrapper):
+    """A layer as it is while training, whatever the pass is for."""
+
+    def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
+        return self.layer.apply(params, state, *inputs, key=key, train=True)
 
 
 def _is_random(layer: Layer, kinds: Kinds | None) -> bool:

@@ -108,16 +108,25 @@ def taps(x: jax.Array, laid: Windows, fill: float) -> Iterator[jax.Array]:
         >>> [tap.ravel().tolist() for tap in taps(x, windows("", (5,), 3, stride=2, padding=1), fill=-1)]
         [[-1.0, 1.0, 3.0], [0.0, 2.0, 4.0], [1.0, 3.0, -1.0]]
     """
-    for tap in np.ndindex(*laid.kernel):
-        starts, stops, outside = [], [], []
-        for t, n, s, (low, _), out in zip(tap, x.shape[1:-1], laid.stride, laid.padding, laid.output, strict=True):
-            at = s * np.arange(out) - low + t  # where this tap of each window lies
-            inside = at[(at >= 0) & (at < n)]
-            starts.append(int(inside[0]) if inside.size else 0)
-            stops.append(int(inside[-1]) + 1 if inside.size else 0)
-            outside.append((int(np.sum(at < 0)), int(np.sum(at >= n))))
+    axes = zip(x.shape[1:-1], laid.kernel, laid.stride, laid.padding, laid.output, strict=True)
+    on_axes = [[_seen_by(t, n, s, low, out) for t in range(k)] for n, k, s, (low, _), out in axes]
+    for tap in itertools.product(*on_axes):
+        starts, stops, outside = zip(*tap, strict=True)
         part = jax.lax.slice(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *laid.stride, 1))
         yield _pad(part, outside, fill)
+
+
+def _seen_by(t: int, n: int, s: int, low: int, out: int) -> tuple[int, int, tuple[int, int]]:
+    """Of one axis, where tap t of the windows begins and ends inside, and how many windows have it before and after.
+
+    Example:
+        >>> [_seen_by(t, n=4, s=2, low=1, out=2) for t in range(3)]  # windows on -1, 0, 1 and on 1, 2, 3
+        [(1, 2, (1, 0)), (0, 3, (0, 0)), (1, 4, (0, 0))]
+    """
+    at = s * np.arange(out) - low + t
+    inside = at[(at >= 0) & (at < n)]
+    start, stop = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
+    return start, stop, (int(np.sum(at < 0)), int(np.sum(at >= n)))
 
 
 def collected(term: Callable[..., jax.Array], laid: Windows, sizes: Sequence[int], *arrays: jax.Array) -> jax.Array:

@@ -119,7 +119,7 @@ class Cast(Wrapper):
     def init(self, key: jax.Array, *inputs: Any) -> tuple[Tree, Tree]:
         # All in the dtype that parameters are made in: beside narrower inputs, layers would seem to change it.
         plain = rebuilt(self.layer, lambda layer: layer.layer if isinstance(layer, Cast) else layer)
-        made: tuple[Tree, Tree] = plain.init(key, *jax.eval_shape(_in_float32, inputs))
+        made: tuple[Tree, Tree] = plain.init(key, *jax.eval_shape(lambda tree: _converted(tree, jnp.float32), inputs))
         return made
 
     def apply(self, params: Tree, state: Tree, *inputs: Any, key: Any = None, train: bool = False) -> tuple[Any, Tree]:
@@ -134,10 +134,6 @@ class Cast(Wrapper):
 
     def _converted(self, tree: Any) -> Any:
         return _converted(tree, self.dtype)
-
-
-def _in_float32(tree: Any) -> Any:
-    return _converted(tree, jnp.float32)
 
 
 def _converted(tree: Any, dtype: DTypeLike) -> Any:
